@@ -1,0 +1,39 @@
+"""gitlumo: a training run becomes a part of the git repository that produced it.
+
+``import gitlumo`` is nearly free; what a name needs is imported when it is first used.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from gitlumo.errors import LumoError, LumoWarning
+    from gitlumo.experiment import Experiment, SimpleExperiment, start
+    from gitlumo.hooks import ExpHook
+
+__version__ = "0.1.0"
+__all__ = ["ExpHook", "Experiment", "LumoError", "LumoWarning", "SimpleExperiment", "start"]
+
+_HOMES = {
+    "Experiment": "gitlumo.experiment",
+    "SimpleExperiment": "gitlumo.experiment",
+    "start": "gitlumo.experiment",
+    "ExpHook": "gitlumo.hooks",
+    "LumoError": "gitlumo.errors",
+    "LumoWarning": "gitlumo.errors",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'gitlumo' has no attribute {name!r}")
+    import importlib
+
+    found = getattr(importlib.import_module(_HOMES[name]), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

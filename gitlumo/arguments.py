@@ -1,0 +1,81 @@
+"""What callers may pass to an experiment: checked at the call, before anything is written."""
+
+from __future__ import annotations
+
+import operator
+from typing import Any
+
+from gitlumo import values
+from gitlumo.errors import InvalidValue
+
+
+def check_metric(key: object) -> None:
+    """See that a metric may be called so.
+
+    Raises:
+        InvalidValue: If not.
+    """
+    if not isinstance(key, str) or not key:
+        raise InvalidValue(f"a metric's name is a string that is not empty, not {key!r}")
+    values.encode(key, f"metric {ascii(key)}")
+
+
+def integer_step(step: Any) -> int:
+    """A step as an integer; numpy integers and floats without a fraction are taken, too.
+
+    Raises:
+        InvalidValue: For anything else.
+    """
+    try:
+        return operator.index(step)
+    except TypeError:
+        number = values.number(step, "step")
+        if isinstance(number, float) and number.is_integer():
+            return int(number)
+        raise InvalidValue(f"step must be an integer, not {step!r}") from None
+
+
+def read_companions(words: tuple[Any, ...], cmp: Any) -> tuple[str | None, dict[str, Any]]:
+    """What the positional arguments after a metric's value mean: ``cmp`` alone, or pairs of companions.
+
+    Returns:
+        ``cmp``, and companion to value.
+
+    Raises:
+        InvalidValue: If they mean nothing.
+    """
+    if len(words) == 1:
+        cmp, words = words[0], ()
+    if cmp is not None and cmp not in ("max", "min"):
+        raise InvalidValue(f"cmp can be 'max', 'min' or None, not {cmp!r}; companions come in pairs: 'cls_acc', [.9, .96]")
+    if len(words) % 2 or not all(isinstance(name, str) for name in words[::2]):
+        raise InvalidValue(f"companions come in pairs of a name and a value, not {words!r}")
+    return cmp, dict(zip(words[::2], words[1::2], strict=True))
+
+
+def text_bytes(key: str, text: object) -> bytes:
+    """A text in UTF-8.
+
+    Raises:
+        InvalidValue: If it is no string, or holds lone surrogates.
+    """
+    if not isinstance(text, str):
+        raise InvalidValue(f"{key}: a text is a string, not {type(text).__name__}")
+    values.encode(text, key)
+    return text.encode("utf-8")
+
+
+def appended(key: str, old: Any, new: values.Json) -> values.Json:
+    """What ``dump_info(append=True)`` makes of a recorded value (None: nothing was recorded) and a new JSON value.
+
+    Raises:
+        InvalidValue: If they do not go together.
+    """
+    before = values.encode(old, key) if old is not None else None
+    if before is None:
+        return new
+    if isinstance(before, dict) and isinstance(new, dict):
+        return before | new
+    if isinstance(before, list):
+        return before + (new if isinstance(new, list) else [new])
+    raise InvalidValue(f"{key}: a {type(new).__name__} cannot be added to a {type(before).__name__}")

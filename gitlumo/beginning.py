@@ -1,0 +1,158 @@
+"""How a run begins: the repository is found, dead runs are recovered, a name is claimed."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from gitlumo import ids, values
+from gitlumo.config import Settings, read_settings
+from gitlumo.errors import LumoError, StateError
+from gitlumo.git.repository import Repository, open_repository
+from gitlumo.store import journal
+from gitlumo.store.journal import Folder, Journal
+
+if TYPE_CHECKING:
+    from gitlumo.store.ledger import Ledger
+
+TEST_NAME = "LUMO_EXP_TEST_NAME"
+
+
+@dataclass
+class Beginning:
+    """What a run has once it has begun.
+
+    Attributes:
+        repository: Where it is recorded.
+        settings: The repository's settings.
+        ledger: The repository's ledger.
+        time: The start, in seconds since 1970.
+        roots: ``info_root``, ``blob_root``, ``cache_root``.
+        warnings: What to tell the user.
+    """
+
+    repository: Repository
+    settings: Settings
+    ledger: Ledger
+    time: float
+    roots: dict[str, str]
+    warnings: list[str] = field(default_factory=list)
+    test_name: str = ""
+    journal: Journal = field(init=False)
+    folder: Folder = field(init=False)
+
+
+def begin(
+    exp_name: str, test_name: str | None, repo: str | os.PathLike[str] | None, trouble: Callable[[OSError], None]
+) -> Beginning:
+    """Open the repository, recover what dead runs left, and claim the run's folder.
+
+    Args:
+        exp_name: The experiment.
+        test_name: The run; None: ``LUMO_EXP_TEST_NAME`` (used once), else the next of the day.
+        repo: A folder in the repository; None: the current one.
+        trouble: See :class:`gitlumo.store.journal.Journal`.
+
+    Raises:
+        NotARepository: Outside a git repository.
+        StateError: If the test_name is taken.
+        LumoError: If the git folder cannot be written. No trace is left then.
+    """
+    # The engines take 80 ms to import; they do so while git is looking at the repository.
+    imports = threading.Thread(target=_import_engines, daemon=True)
+    imports.start()
+    repository = open_repository(repo)
+    settings = read_settings(repository.config)
+    imports.join()
+    from gitlumo.store.ledger import Ledger
+
+    ledger = Ledger(repository, settings)
+    began = Beginning(repository, settings, ledger, time.time(), roots(settings, ledger.lumo_dir))
+    if test_name is None and os.environ.get(TEST_NAME):
+        test_name = ids.check_test_name(os.environ.pop(TEST_NAME))
+    if not repository.identity[1]:
+        began.warnings.append(
+            f"git does not know who you are; commits will bear {repository.identity[0]}\n"
+            'type: git config user.name "Your Name"; git config user.email you@example.org'
+        )
+    _recover(began)
+    _claim(began, exp_name, test_name)
+    began.journal = Journal(os.path.join(began.roots["info_root"], exp_name, began.test_name), trouble)
+    began.folder = Folder(began.journal.info_dir, settings.snapshot_max_file)
+    return began
+
+
+def _import_engines() -> None:
+    with contextlib.suppress(ImportError):
+        import dulwich.pack  # noqa: F401
+
+        import gitlumo.git.engine_pygit2  # noqa: F401
+
+
+def roots(settings: Settings, lumo_dir: str) -> dict[str, str]:
+    """Where runs keep their folders."""
+    cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")  # XDG Base Directory Specification
+    return {
+        "info_root": settings.info_root or os.path.join(lumo_dir, "info"),
+        "blob_root": settings.blob_root or os.path.join(lumo_dir, "blob"),
+        "cache_root": settings.cache_root or os.path.join(cache, "gitlumo"),
+    }
+
+
+def _recover(began: Beginning) -> None:
+    from gitlumo.store.recovery import recover
+
+    if not journal.open_runs(began.ledger.lumo_dir):
+        return
+    try:
+        recover(began.ledger)
+    except (LumoError, OSError):
+        return  # what stops them from being published stops this run too, and is said when it is
+
+
+def _claim(began: Beginning, exp_name: str, test_name: str | None) -> None:
+    """Make the run's folder, exclusively."""
+    info_root = began.roots["info_root"]
+    try:
+        os.makedirs(os.path.join(info_root, exp_name), exist_ok=True)
+        if test_name is not None:
+            os.mkdir(os.path.join(info_root, exp_name, test_name))
+            began.test_name = test_name
+            return
+        day = values.day_text(values.time_text(began.time))
+        ordinal = _next_ordinal(began, exp_name, day)
+        while not began.test_name:
+            name = ids.new_test_name(day, ordinal)
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(os.path.join(info_root, exp_name, name))
+                began.test_name = name
+    except FileExistsError:
+        raise StateError(
+            f"{exp_name}/{test_name} exists already; choose another test_name, or leave it out for a new one"
+        ) from None
+    except OSError as error:
+        raise LumoError(
+            f"cannot record below {info_root}: {error.strerror}\n"
+            "make it writable, or record elsewhere: git config lumo.infoRoot DIR; LUMO_DISABLED=1 runs without recording"
+        ) from None
+
+
+def _next_ordinal(began: Beginning, exp_name: str, day: str) -> int:
+    """How many runs this experiment's day has, in the ledgers here and in the register."""
+    from gitlumo.store import trees
+
+    open_dirs = [run.info_dir for run in journal.open_runs(began.ledger.lumo_dir)]
+    names = [os.path.basename(path) for path in open_dirs if os.path.basename(os.path.dirname(path)) == exp_name]
+    try:
+        tips = began.ledger.tips().values()
+        names += [name for tip in tips for name in trees.day_names(began.repository.objects, tip, exp_name, day)]
+    except LumoError:
+        with contextlib.suppress(OSError):
+            names += os.listdir(os.path.join(began.roots["info_root"], exp_name))
+    ordinals = (ids.ordinal_of(name) for name in names if ids.day_of(name) == day)
+    return max((ordinal + 1 for ordinal in ordinals if ordinal is not None), default=0)

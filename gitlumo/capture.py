@@ -1,0 +1,127 @@
+"""What a run records of its surroundings by itself: command, process, packages, chosen environment variables."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from gitlumo import machine, privacy, values
+
+_DIST_INFO = re.compile(r"(?P<name>.+?)-(?P<version>[^-]+)(?:-py[0-9.]+)?\.(?:dist-info|egg-info)")
+
+
+def execute(root: str | None) -> tuple[dict[str, Any], list[str]]:
+    """How the script was called: cwd, exec_argv, exec_bin, exec_file, repo.
+
+    Args:
+        root: The work tree, or None.
+
+    Returns:
+        The property, paths relative to the repository or ``~``, secrets masked; and where secrets were masked.
+    """
+    cwd = os.getcwd()
+    main = getattr(sys.modules.get("__main__"), "__file__", None) or (sys.argv[0] if sys.argv else "")
+    argv, masked = _words(sys.argv, root, cwd)
+    facts = {
+        "cwd": _path(cwd, root),
+        "exec_argv": argv,
+        "exec_bin": _path(sys.executable or "", root),
+        "exec_file": _path(os.path.abspath(main), root) if main else "",
+        "repo": repository_name(root),
+    }
+    return facts, [f"execute.exec_argv[{i}]" for i in masked]
+
+
+def process(hostname: str, root: str | None) -> tuple[dict[str, Any], list[str]]:
+    """Which process it is: pid, hash, obj, host, boot, namespace; and where secrets were masked.
+
+    Args:
+        hostname: ``plain``, ``hash`` or ``off``.
+        root: The work tree, or None.
+    """
+    me = machine.this_process(hostname)
+    argv, masked = _words(sys.orig_argv, root, os.getcwd())
+    started = machine.started_at()
+    name = os.path.basename(sys.executable or "python")
+    facts = {
+        "pid": me.pid,
+        "hash": hashlib.sha256(f"{me.pid} {me.start} {me.boot} {me.namespace}".encode()).hexdigest()[:32],
+        "obj": {"argv": argv, "pid": me.pid, "pname": name, "pstart": started, "ticks": me.start},
+        "host": me.host,
+        "boot": me.boot,
+        "namespace": me.namespace,
+    }
+    return facts, [f"pinfo.obj.argv[{i}]" for i in masked]
+
+
+def repository_name(root: str | None) -> str | None:
+    """How a work tree is called in a record: ``~/...`` below the home folder, else its last name only."""
+    if root is None:
+        return None
+    short = privacy.home_relative(root)
+    return _path(short, None) if short.startswith("~") else _path(os.path.basename(root), None)
+
+
+def _path(path: str, root: str | None) -> Any:
+    return _word(privacy.public_path(path, root))
+
+
+def _words(argv: Sequence[str], root: str | None, cwd: str) -> tuple[list[Any], list[int]]:
+    """A command line as it may be recorded: absolute paths in the repository relative to ``cwd``, secrets masked."""
+    words, masked = privacy.mask_words(argv)
+    return [_word(_public_word(word, root, cwd)) for word in words], masked
+
+
+def _public_word(word: str, root: str | None, cwd: str) -> str:
+    name, equals, value = word.partition("=") if word.startswith("-") or "=" in word else ("", "", word)
+    if not os.path.isabs(value):
+        return word
+    return f"{name}{equals}{privacy.public_path(value, root, cwd)}"
+
+
+def _word(text: str) -> Any:
+    """A word of the operating system's: a string, or bytes where it is not UTF-8."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return os.fsencode(text)
+    return text
+
+
+def environment(names: Iterable[str]) -> tuple[dict[str, str], list[str]]:
+    """The named environment variables, and where secrets were masked."""
+    found = {name: os.environ[name] for name in names if name in os.environ}
+    masked = {name: privacy.MASK if privacy.is_secret_name(name) else privacy.mask_text(v) for name, v in found.items()}
+    return masked, [f"env.{name}" for name in masked if masked[name] != found[name]]
+
+
+def installed_packages() -> dict[str, str]:
+    """Every installed package's version by its normalised name (PEP 503), and ``python``.
+
+    Read from the names of ``*.dist-info`` folders (PEP 376): ``importlib.metadata`` opens a file a package.
+    """
+    found: dict[str, str] = {}
+    for folder in dict.fromkeys(sys.path):
+        try:
+            names = os.listdir(folder or ".")
+        except OSError:
+            continue
+        for entry in names:
+            if entry.endswith((".dist-info", ".egg-info")):
+                match = _DIST_INFO.fullmatch(entry)
+                if match:
+                    found.setdefault(re.sub(r"[-_.]+", "-", match["name"]).lower(), match["version"])
+    cuda = getattr(getattr(sys.modules.get("torch"), "version", None), "cuda", None)
+    if cuda:
+        found["torch.version.cuda"] = str(cuda)
+    found["python"] = ".".join(str(part) for part in sys.version_info[:3])
+    return found
+
+
+def dependency_hash(lock: dict[str, str]) -> str:
+    """One hash for a set of installed packages."""
+    return hashlib.sha256(values.to_bytes(values.encode(lock))).hexdigest()[:32]

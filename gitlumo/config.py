@@ -1,0 +1,122 @@
+"""The switches of ``git config lumo.*``, read from what git printed (pure: it runs nothing)."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from gitlumo.errors import UsageError
+
+_UNITS = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3}
+_TRUE = frozenset({"true", "yes", "on", "1"})
+_FALSE = frozenset({"false", "no", "off", "0", ""})
+
+
+@dataclass(frozen=True)
+class Settings:
+    """One repository's settings; sizes in bytes, times in seconds.
+
+    Attributes:
+        branch: The ledger's branch, without ``refs/heads/``.
+        info_root: Where runs keep their info_dir; None: ``<git common dir>/lumo/info``.
+        blob_root: Where runs keep checkpoints and other large files; None: ``<git common dir>/lumo/blob``.
+        cache_root: Where runs keep what may be deleted; None: the user's cache folder.
+        hostname: ``plain``, ``hash`` or ``off``.
+        env: Names of environment variables to record.
+        snapshot: Whether to record the code.
+        snapshot_max_file: Untracked files over this size stay out of snapshots, files below info_dir out of the ledger.
+        snapshot_max_total: Untracked files together.
+        snapshot_timeout: How long looking at the work tree may take.
+        snapshot_exclude: Patterns (as in .gitignore, matched against names and paths) of untracked files to leave out.
+    """
+
+    branch: str = "lumo_experiments"
+    info_root: str | None = None
+    blob_root: str | None = None
+    cache_root: str | None = None
+    hostname: str = "plain"
+    env: tuple[str, ...] = ()
+    snapshot: bool = True
+    snapshot_max_file: int = 10 * 1024**2
+    snapshot_max_total: int = 100 * 1024**2
+    snapshot_timeout: float = 5.0
+    snapshot_exclude: tuple[str, ...] = ()
+
+    @property
+    def ref(self) -> str:
+        """The ledger's full ref name."""
+        return f"refs/heads/{self.branch}"
+
+
+def read_settings(config: Mapping[str, Sequence[str]]) -> Settings:
+    """The settings in a git configuration.
+
+    Args:
+        config: Lower-case variable name (``lumo.snapshotmaxfile``) to all its values, the last one the strongest.
+
+    Raises:
+        UsageError: For a value that makes no sense; names the variable.
+    """
+
+    def last(name: str) -> str | None:
+        values = config.get(f"lumo.{name}".lower())
+        return values[-1] if values else None
+
+    def root(name: str) -> str | None:
+        value = last(name)
+        return os.path.expanduser(value) if value else None
+
+    default = Settings()
+    hostname = last("hostname") or default.hostname
+    if hostname not in ("plain", "hash", "off"):
+        raise UsageError(f"lumo.hostname is {hostname!r}; it can be plain, hash or off")
+    branch = last("branch") or default.branch
+    if not re.fullmatch(r"[^\s~^:?*\[\\\x00-\x20\x7f]+", branch) or branch.startswith(("-", "/", ".")) or ".." in branch:
+        raise UsageError(f"lumo.branch is {branch!r}; that is no name for a branch")
+    return Settings(
+        branch=branch,
+        info_root=root("infoRoot"),
+        blob_root=root("blobRoot"),
+        cache_root=root("cacheRoot"),
+        hostname=hostname,
+        env=_words(config.get("lumo.env", ())),
+        snapshot=_boolean("lumo.snapshot", last("snapshot"), default.snapshot),
+        snapshot_max_file=_size("lumo.snapshotMaxFile", last("snapshotMaxFile"), default.snapshot_max_file),
+        snapshot_max_total=_size("lumo.snapshotMaxTotal", last("snapshotMaxTotal"), default.snapshot_max_total),
+        snapshot_timeout=_duration("lumo.snapshotTimeout", last("snapshotTimeout"), default.snapshot_timeout),
+        snapshot_exclude=_words(config.get("lumo.snapshotexclude", ())),
+    )
+
+
+def _words(values: Sequence[str]) -> tuple[str, ...]:
+    return tuple(word for value in values for word in value.replace(",", " ").split())
+
+
+def _boolean(name: str, value: str | None, default: bool) -> bool:
+    if value is None:
+        return default
+    if value.lower() in _TRUE:
+        return True
+    if value.lower() in _FALSE:
+        return False
+    raise UsageError(f"{name} is {value!r}; it can be true or false")
+
+
+def _size(name: str, value: str | None, default: int) -> int:
+    if value is None:
+        return default
+    match = re.fullmatch(r"(\d+)([kmg]?)", value.strip().lower(), re.ASCII)
+    if not match:
+        raise UsageError(f"{name} is {value!r}; it can be a size such as 500k or 10m")
+    return int(match[1]) * _UNITS[match[2]]
+
+
+def _duration(name: str, value: str | None, default: float) -> float:
+    if value is None:
+        return default
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|m|)", value.strip().lower(), re.ASCII)
+    if not match:
+        raise UsageError(f"{name} is {value!r}; it can be a time such as 5s or 500ms")
+    return float(match[1]) * {"ms": 0.001, "s": 1.0, "m": 60.0, "": 1.0}[match[2]]

@@ -1,0 +1,1 @@
+"""The one door to git: objects, refs, packs, snapshots, the git program. It knows nothing of experiments."""

@@ -1,0 +1,329 @@
+"""git's objects: what a blob, a tree and a commit are in bytes, and what an engine must do.
+
+The bytes are git's (https://git-scm.com/docs/gitformat-pack, "Object types"; https://git-scm.com/book/en/v2/Git-Internals-Git-Objects).
+An *engine* finds objects; building them is pure, so all engines share it. Object ids are hexadecimal strings.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+from gitlumo.errors import GitError, MissingObject
+
+BLOB, TREE, COMMIT = "blob", "tree", "commit"
+FILE_MODE, TREE_MODE, SUBMODULE_MODE = 0o100644, 0o040000, 0o160000
+ZONE = "+0000"
+
+
+class Entry(NamedTuple):
+    """One line of a tree. Names that are not UTF-8 carry their bytes as surrogates (PEP 383)."""
+
+    name: str
+    mode: int
+    id: str
+
+    @property
+    def is_tree(self) -> bool:
+        """Whether it names a subtree."""
+        return self.mode == TREE_MODE
+
+
+@dataclass(frozen=True)
+class Commit:
+    """A commit; ``author`` and ``committer`` as they stand in it: ``Name <email> seconds zone``."""
+
+    tree: str
+    parents: tuple[str, ...]
+    author: str
+    committer: str
+    message: str
+
+    @property
+    def time(self) -> int:
+        """Committer time, in seconds since 1970."""
+        try:
+            return int(self.committer.rsplit(" ", 2)[1])
+        except (ValueError, IndexError):
+            return 0
+
+    @property
+    def subject(self) -> str:
+        """The first line of the message."""
+        return self.message.split("\n", 1)[0]
+
+    def trailers(self, key: str) -> list[str]:
+        """The values of all trailers of this name in the message's last paragraph (git-interpret-trailers(1))."""
+        last = self.message.rstrip("\n").rsplit("\n\n", 1)[-1]
+        return [line[len(key) + 2 :] for line in last.split("\n") if line.startswith(f"{key}: ")]
+
+
+NewObject = tuple[str, bytes | Callable[[], bytes]]
+"""An object that is to be written: its type, and its content or a function that reads it."""
+
+
+class Objects(Protocol):
+    """What an engine must do; ``tests/git/test_objects.py`` is the definition.
+
+    Attributes:
+        hash_name: ``sha1`` or ``sha256``.
+    """
+
+    hash_name: str
+
+    def read(self, id: str) -> tuple[str, bytes]:
+        """An object's type and content.
+
+        Raises:
+            MissingObject: If the database does not have it.
+        """
+
+    def has(self, id: str) -> bool:
+        """Whether the database has an object."""
+
+    def refresh(self) -> None:
+        """Forget what was seen of the disk, so that the next look is a fresh one."""
+
+    def is_ancestor(self, ancestor: str, commit: str) -> bool:
+        """Whether ``ancestor`` is ``commit`` or can be reached from it."""
+
+    def close(self) -> None:
+        """Let go of files and memory."""
+
+
+def object_id(hash_name: str, kind: str, data: bytes) -> str:
+    """The id under which git keeps an object."""
+    return hashlib.new(hash_name, b"%s %d\0%s" % (kind.encode(), len(data), data), usedforsecurity=False).hexdigest()
+
+
+def read_blob(objects: Objects, id: str) -> bytes:
+    """A blob's bytes.
+
+    Raises:
+        MissingObject: If there is none of this id.
+        GitError: If the object is no blob.
+    """
+    return _read(objects, id, BLOB)
+
+
+def read_tree(objects: Objects, id: str) -> dict[str, Entry]:
+    """A tree's entries by name, in git's order.
+
+    Raises:
+        MissingObject: If there is none of this id.
+        GitError: If the object is no tree.
+    """
+    return parse_tree(_read(objects, id, TREE), 20 if objects.hash_name == "sha1" else 32)
+
+
+def read_commit(objects: Objects, id: str) -> Commit:
+    """A commit.
+
+    Raises:
+        MissingObject: If there is none of this id.
+        GitError: If the object is no commit.
+    """
+    return parse_commit(_read(objects, id, COMMIT))
+
+
+def _read(objects: Objects, id: str, kind: str) -> bytes:
+    found, data = objects.read(id)
+    if found != kind:
+        raise GitError(f"object {id} is a {found}, not a {kind}")
+    return data
+
+
+def parse_tree(data: bytes, id_size: int) -> dict[str, Entry]:
+    """The entries of a tree object's bytes; ``id_size`` is 20 or 32 bytes."""
+    entries = {}
+    at = 0
+    while at < len(data):
+        space = data.index(b" ", at)
+        end = data.index(b"\0", space)
+        name = data[space + 1 : end].decode("utf-8", "surrogateescape")
+        mode = int(data[at:space], 8)
+        at = end + 1 + id_size
+        entries[name] = Entry(name, mode, data[end + 1 : at].hex())
+    return entries
+
+
+def format_tree(entries: Iterable[Entry]) -> bytes:
+    """A tree object's bytes: entries sorted as git sorts them, a subtree as if its name ended in ``/``."""
+    named = [(entry.name.encode("utf-8", "surrogateescape"), entry) for entry in entries]
+    named.sort(key=lambda pair: pair[0] + b"/" if pair[1].is_tree else pair[0])
+    return b"".join(b"%o %s\0%s" % (entry.mode, name, bytes.fromhex(entry.id)) for name, entry in named)
+
+
+def parse_commit(data: bytes) -> Commit:
+    """A commit object's bytes as a :class:`Commit`."""
+    head, _, message = data.partition(b"\n\n")
+    tree, parents, author, committer = "", [], "", ""
+    for line in head.split(b"\n"):
+        key, _, value = line.partition(b" ")
+        text = value.decode("utf-8", "replace")
+        if key == b"tree":
+            tree = text
+        elif key == b"parent":
+            parents.append(text)
+        elif key == b"author":
+            author = text
+        elif key == b"committer":
+            committer = text
+    return Commit(tree, tuple(parents), author, committer, message.decode("utf-8", "replace"))
+
+
+def format_commit(commit: Commit) -> bytes:
+    """A commit object's bytes: UTF-8, unsigned, whatever is configured."""
+    lines = [f"tree {commit.tree}", *(f"parent {parent}" for parent in commit.parents)]
+    lines += [f"author {commit.author}", f"committer {commit.committer}", "", commit.message]
+    return "\n".join(lines).encode("utf-8", "surrogateescape")
+
+
+class Staging:
+    """New objects in memory above an object database: itself an :class:`Objects`, so what is new can be read.
+
+    Attributes:
+        new: What was added: id to (type, content, or a function that reads the content when it is written).
+    """
+
+    def __init__(self, base: Objects):
+        self.base = base
+        self.hash_name = base.hash_name
+        self.new: dict[str, NewObject] = {}
+
+    def add(self, kind: str, data: bytes) -> str:
+        """Add an object; returns its id."""
+        id = object_id(self.hash_name, kind, data)
+        self.new[id] = (kind, data)
+        return id
+
+    def add_blob(self, data: bytes) -> str:
+        """Add a blob; returns its id."""
+        return self.add(BLOB, data)
+
+    def add_tree(self, entries: Iterable[Entry]) -> str:
+        """Add a tree; returns its id."""
+        return self.add(TREE, format_tree(entries))
+
+    def add_commit(self, commit: Commit) -> str:
+        """Add a commit; returns its id."""
+        return self.add(COMMIT, format_commit(commit))
+
+    def read(self, id: str) -> tuple[str, bytes]:
+        """See :meth:`Objects.read`."""
+        found = self.new.get(id)
+        if found is None:
+            return self.base.read(id)
+        kind, data = found
+        return kind, data if isinstance(data, bytes) else data()
+
+    def has(self, id: str) -> bool:
+        """See :meth:`Objects.has`."""
+        return id in self.new or self.base.has(id)
+
+    def refresh(self) -> None:
+        """See :meth:`Objects.refresh`."""
+        self.base.refresh()
+
+    def is_ancestor(self, ancestor: str, commit: str) -> bool:
+        """See :meth:`Objects.is_ancestor`."""
+        tips = [commit]
+        while tips:
+            tip = tips.pop()
+            if tip == ancestor:
+                return True
+            if tip in self.new:
+                tips.extend(read_commit(self, tip).parents)
+            elif ancestor not in self.new and self.base.is_ancestor(ancestor, tip):
+                return True
+        return False
+
+    def close(self) -> None:
+        """See :meth:`Objects.close`."""
+        self.base.close()
+
+
+def lookup(objects: Objects, tree: str, path: str) -> Entry | None:
+    """The entry at a path below a tree, or None."""
+    entry = Entry("", TREE_MODE, tree)
+    for name in path.split("/"):
+        found = read_tree(objects, entry.id).get(name) if entry.is_tree else None
+        if found is None:
+            return None
+        entry = found
+    return entry
+
+
+def walk(objects: Objects, tree: str, prefix: str = "") -> Iterator[tuple[str, Entry]]:
+    """All entries below a tree with their paths, subtrees before what is in them."""
+    for entry in read_tree(objects, tree).values():
+        path = prefix + entry.name
+        yield path, entry
+        if entry.is_tree:
+            yield from walk(objects, entry.id, path + "/")
+
+
+def diff_trees(
+    objects: Objects, old: str | None, new: str | None, prefix: str = ""
+) -> Iterator[tuple[str, Entry | None, Entry | None]]:
+    """The files in which two trees differ, as (path, old entry, new entry); equal subtrees are not read.
+
+    Args:
+        objects: Where the trees are.
+        old: Tree id; None: an empty tree.
+        new: Tree id; None: an empty tree.
+        prefix: What to put before each path.
+    """
+    if old == new:
+        return
+    before = read_tree(objects, old) if old else {}
+    after = read_tree(objects, new) if new else {}
+    for name in sorted(before.keys() | after.keys()):
+        a, b = before.get(name), after.get(name)
+        if a == b:
+            continue
+        path = prefix + name
+        if (a and a.is_tree) or (b and b.is_tree):
+            below = path + "/"
+            yield from diff_trees(objects, a.id if a and a.is_tree else None, b.id if b and b.is_tree else None, below)
+        a_file, b_file = (None if e is None or e.is_tree else e for e in (a, b))
+        if a_file or b_file:
+            yield path, a_file, b_file
+
+
+def edit_tree(staging: Staging, tree: str | None, changes: Mapping[str, Entry | None]) -> str | None:
+    """A tree with some paths set or removed; only trees on the way to them are read and made anew.
+
+    Args:
+        staging: Where new trees go.
+        tree: The tree to start from; None: an empty one.
+        changes: Path to the entry to put there (its name is taken from the path), or None to remove what is there.
+
+    Returns:
+        The new tree's id; None if nothing is left in it (git keeps no empty trees below the root).
+    """
+    entries = dict(read_tree(staging, tree)) if tree else {}
+    below: dict[str, dict[str, Entry | None]] = {}
+    for path, entry in changes.items():
+        name, _, rest = path.partition("/")
+        if rest:
+            below.setdefault(name, {})[rest] = entry
+        elif entry is None:
+            entries.pop(name, None)
+        else:
+            entries[name] = Entry(name, entry.mode, entry.id)
+    for name, inner in below.items():
+        there = entries.get(name)
+        made = edit_tree(staging, there.id if there and there.is_tree else None, inner)
+        if made:
+            entries[name] = Entry(name, TREE_MODE, made)
+        elif there is None or there.is_tree:
+            entries.pop(name, None)
+    return staging.add_tree(entries.values()) if entries else None
+
+
+def missing(id: str) -> MissingObject:
+    """The error for an object that is not there."""
+    return MissingObject(f"object {id} is not in this repository; a partial or damaged clone? Try 'git fsck'")

@@ -1,0 +1,224 @@
+"""Writing new objects as one pack beside a running ``git gc``, and looking after such packs.
+
+"Loose objects, then the ref" loses them to a concurrent ``git gc --prune=now``; a pack with a ``.keep`` beside it does
+not (git-repack(1), ``--honor-pack-keep`` in git-pack-objects(1)). The order in which its three files appear matters,
+because gc removes an ``.idx`` or a ``.keep`` whose ``.pack`` its scan of the folder has missed: ``.keep``, ``.pack``,
+a moment while gc runs, ``.idx``.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import shutil
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import IO
+
+from dulwich.object_format import SHA1, SHA256
+from dulwich.pack import load_pack_index, write_pack_header, write_pack_index_v2, write_pack_object
+
+from gitlumo.git import process
+from gitlumo.git.objects import NewObject, object_id
+
+_FORMATS = {"sha1": SHA1, "sha256": SHA256}
+_TYPES = {"commit": 1, "tree": 2, "blob": 3}
+_CHUNK = 1 << 20
+GC_MOMENT = 0.01
+
+
+@dataclass(frozen=True)
+class PackPlace:
+    """Where packs go.
+
+    Attributes:
+        pack_dir: ``<objects>/pack``.
+        tmp_dir: A folder for unfinished files, outside ``objects/``, where gc would delete them.
+        gc_pid: The file that exists while ``git gc`` runs.
+        hash_name: ``sha1`` or ``sha256``.
+    """
+
+    pack_dir: str
+    tmp_dir: str
+    gc_pid: str
+    hash_name: str
+
+
+def write_pack(
+    place: PackPlace, new: Mapping[str, NewObject], note: bytes, *, with_pack: str | None = None, fsync: bool
+) -> str:
+    """Write objects into the database as one kept pack.
+
+    Args:
+        place: Where.
+        new: Object id to its type and content.
+        note: What to write into the ``.keep``.
+        with_pack: Path without ending of a pack and index that ``git pack-objects`` made; its objects come first in the new pack.
+        fsync: Whether the pack is to survive a power cut before this returns.
+
+    Returns:
+        The pack's path without ending.
+
+    Raises:
+        OSError: If the disk is full or read-only; nothing is left behind then.
+    """
+    os.makedirs(place.tmp_dir, exist_ok=True)
+    os.makedirs(place.pack_dir, exist_ok=True)
+    unfinished = os.path.join(place.tmp_dir, f"pack-{os.getpid()}-{os.urandom(6).hex()}")
+    made = [unfinished + ".pack", unfinished + ".idx"]
+    try:
+        with open(made[0], "xb") as out:
+            entries, checksum = _write_objects(out, place.hash_name, new, with_pack)
+            _finish(out, fsync)
+        with open(made[1], "xb") as out:
+            write_pack_index_v2(out, sorted(entries), checksum)
+            _finish(out, fsync)
+        # Not the checksum: two writers of equal packs must not share files, because a loser deletes its own.
+        name = hashlib.new(place.hash_name, checksum + os.urandom(16), usedforsecurity=False).hexdigest()
+        base = os.path.join(place.pack_dir, f"pack-{name}")
+        _keep(base, note)
+        made += [base + ".keep", base + ".pack"]
+        _move(made[0], base + ".pack")
+        if os.path.exists(place.gc_pid):
+            time.sleep(GC_MOMENT)
+        _keep(base, note)
+        _move(made[1], base + ".idx")
+        if fsync:
+            _fsync_folder(place.pack_dir)
+    except BaseException:
+        for path in made:
+            _unlink(path)
+        raise
+    return base
+
+
+def _write_objects(
+    out: IO[bytes], hash_name: str, new: Mapping[str, NewObject], with_pack: str | None
+) -> tuple[list[tuple[bytes, int, int | None]], bytes]:
+    """A whole pack: header, the other pack's entries byte for byte (its deltas are relative), the new objects, checksum."""
+    form = _FORMATS[hash_name]
+    checksum = hashlib.new(hash_name, usedforsecurity=False)
+    entries: list[tuple[bytes, int, int | None]] = []
+
+    def write(data: bytes) -> int:
+        checksum.update(data)
+        return out.write(data)
+
+    if with_pack:
+        index = load_pack_index(with_pack + ".idx", form)
+        entries = [(bytes(id), offset, crc) for id, offset, crc in index.iterentries()]
+        index.close()
+    there = {id.hex() for id, _, _ in entries}
+    added = {id: value for id, value in new.items() if id not in there}
+    write_pack_header(write, len(entries) + len(added))
+    if with_pack:
+        with open(with_pack + ".pack", "rb") as source:
+            left = os.fstat(source.fileno()).st_size - 12 - checksum.digest_size
+            source.seek(12)
+            while left > 0:
+                data = source.read(min(_CHUNK, left))
+                if not data:
+                    raise OSError(errno.EIO, "a pack ended early", with_pack)
+                write(data)
+                left -= len(data)
+    for id, (kind, content) in added.items():
+        data = content if isinstance(content, bytes) else content()
+        if data is not content and object_id(hash_name, kind, data) != id:
+            raise OSError(errno.EAGAIN, "a file changed while it was being recorded", id)
+        offset = out.tell()
+        crc = write_pack_object(write, _TYPES[kind], [data], form)
+        entries.append((bytes.fromhex(id), offset, crc))
+    out.write(checksum.digest())
+    return entries, checksum.digest()
+
+
+def _finish(out: IO[bytes], fsync: bool) -> None:
+    out.flush()
+    os.chmod(out.name, 0o444)
+    if fsync:
+        os.fsync(out.fileno())
+
+
+def _keep(base: str, note: bytes) -> None:
+    if not os.path.exists(base + ".keep"):
+        with open(base + ".keep", "wb") as out:
+            out.write(note)
+
+
+def _move(source: str, target: str) -> None:
+    try:
+        os.rename(source, target)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        near = f"{os.path.dirname(target)}/{os.path.basename(source)}.new"
+        shutil.copy2(source, near)
+        os.rename(near, target)
+        os.unlink(source)
+
+
+def _fsync_folder(path: str) -> None:
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def _unlink(path: str) -> None:
+    try:
+        os.unlink(path)
+    except OSError:
+        pass  # it was never made, or gc was faster
+
+
+def is_whole(base: str) -> bool:
+    """Whether a pack has all three files."""
+    return all(os.path.exists(base + ending) for ending in (".pack", ".idx", ".keep"))
+
+
+def remove_pack(base: str) -> None:
+    """Take a pack back that nobody refers to: the index first, so that no reader opens it half."""
+    for ending in (".idx", ".pack", ".keep"):
+        _unlink(base + ending)
+
+
+def unkeep(base: str) -> None:
+    """Leave a pack to git's own upkeep."""
+    _unlink(base + ".keep")
+
+
+def kept_packs(place: PackPlace) -> Iterator[tuple[str, bytes]]:
+    """Packs with a ``.keep``: (path without ending, what the ``.keep`` says)."""
+    for name in _names(place, ".keep"):
+        base = os.path.join(place.pack_dir, name)
+        try:
+            with open(base + ".keep", "rb") as source:
+                yield base, source.read(4096)
+        except OSError:
+            continue
+
+
+def unindexed_packs(place: PackPlace) -> list[str]:
+    """Packs without an index: a writer is between its two renames, or gc took the index away."""
+    return [os.path.join(place.pack_dir, name) for name in _names(place, ".pack") - _names(place, ".idx")]
+
+
+def count_packs(place: PackPlace) -> int:
+    """How many packs there are."""
+    return len(_names(place, ".pack"))
+
+
+def index_again(base: str) -> None:
+    """Make a pack's index anew (git-index-pack(1))."""
+    process.run(["index-pack", base + ".pack"], check=False)
+
+
+def _names(place: PackPlace, ending: str) -> set[str]:
+    try:
+        names = os.listdir(place.pack_dir)
+    except OSError:
+        return set()
+    return {name[: -len(ending)] for name in names if name.startswith("pack-") and name.endswith(ending)}

@@ -1,0 +1,107 @@
+"""Running the git program: a clean environment, never through a shell, never asking anybody anything."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from gitlumo.errors import GitError
+
+# What a caller's environment may tell a child git: configuration, identity, how to reach remotes, tracing. The rest
+# (GIT_DIR, GIT_INDEX_FILE, GIT_OBJECT_DIRECTORY, ...) describes the repository of whoever started us and would
+# mislead a child that works on the repository named on its command line (git(1), "The Git Repository").
+_KEPT = ("GIT_CONFIG", "GIT_TRACE", "GIT_SSH", "GIT_HTTP", "GIT_SSL", "GIT_PROXY", "GIT_AUTHOR_", "GIT_COMMITTER_",
+         "GIT_ASKPASS", "GIT_EXEC_PATH", "GIT_ALLOW_PROTOCOL", "GIT_PROTOCOL", "GIT_CEILING_DIRECTORIES",
+         "GIT_DISCOVERY_ACROSS_FILESYSTEM", "GIT_TEMPLATE_DIR", "GIT_TEST_", "GIT_PAGER", "GIT_EDITOR")  # fmt: skip
+_WHERE = ("GIT_DIR", "GIT_WORK_TREE", "GIT_COMMON_DIR", "GIT_OBJECT_DIRECTORY", "GIT_ALTERNATE_OBJECT_DIRECTORIES")
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one git command printed and how it ended."""
+
+    status: int
+    out: bytes
+    err: bytes
+
+    @property
+    def message(self) -> str:
+        """git's own words: standard error, without the ``fatal: `` in front."""
+        text = self.err.decode("utf-8", "replace").strip()
+        return text.removeprefix("fatal: ") or f"git ended with status {self.status}"
+
+
+def environment(extra: Mapping[str, str] | None = None, *, keep_where: bool = False) -> dict[str, str]:
+    """The environment of a child git.
+
+    Args:
+        extra: Variables to set.
+        keep_where: Whether ``GIT_DIR`` and its kin stay: only for the one command that looks for the repository.
+    """
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("GIT_") or name.startswith(_KEPT) or (keep_where and name in _WHERE)
+    }
+    kept.update(GIT_OPTIONAL_LOCKS="0", GIT_TERMINAL_PROMPT="0", LC_ALL="C", LANGUAGE="C")
+    kept.update(extra or {})
+    return kept
+
+
+def run(
+    args: Sequence[str],
+    *,
+    cwd: str | None = None,
+    stdin: bytes | None = None,
+    env: Mapping[str, str] | None = None,
+    timeout: float | None = None,
+    check: bool = True,
+) -> Result:
+    """Run ``git <args>`` to its end.
+
+    Args:
+        args: Arguments after ``git``.
+        cwd: Where to run it.
+        stdin: What it reads; None: nothing.
+        env: Its whole environment; None: :func:`environment`.
+        timeout: Seconds after which it is killed.
+        check: Whether a status other than 0 is an error.
+
+    Raises:
+        GitError: If there is no git program, or (with ``check``) if it failed.
+        TimeoutError: If it took longer than ``timeout``.
+    """
+    try:
+        done = subprocess.run(
+            ["git", *args],
+            cwd=cwd,
+            input=stdin,
+            stdin=subprocess.DEVNULL if stdin is None else None,
+            env=environment() if env is None else env,
+            capture_output=True,
+            timeout=timeout,
+            check=False,
+        )
+    except FileNotFoundError:
+        raise GitError("there is no git program on the PATH; install git 2.39 or later") from None
+    except subprocess.TimeoutExpired:
+        raise TimeoutError(f"git {args[0] if args else ''} took longer than {timeout:g} s") from None
+    result = Result(done.returncode, done.stdout, done.stderr)
+    if check and result.status != 0:
+        raise GitError(result.message)
+    return result
+
+
+def start_detached(args: Sequence[str], *, cwd: str) -> None:
+    """Start ``git <args>`` and forget it: it outlives this process and has no terminal."""
+    subprocess.Popen(
+        ["git", *args],
+        cwd=cwd,
+        env=environment(),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )

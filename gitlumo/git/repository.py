@@ -1,0 +1,207 @@
+"""Finding a repository and opening the doors to it."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from gitlumo.errors import GitError, NotARepository
+from gitlumo.git import process
+
+if TYPE_CHECKING:
+    from gitlumo.git.objects import Objects
+    from gitlumo.git.refs import Refs
+
+_CONFIG = r"^(lumo|user|author|committer|color|core|extensions|remote|pager|i18n)\."
+
+
+@dataclass(frozen=True)
+class Location:
+    """Where a repository lies; all paths absolute.
+
+    Attributes:
+        git_dir: The work tree's own git folder (differs from ``common_dir`` in a linked worktree).
+        common_dir: The folder that all worktrees share.
+        work_tree: Top of the work tree; None in a bare repository.
+        hash_name: ``sha1`` or ``sha256``.
+        ref_store: ``files`` or ``reftable``.
+    """
+
+    git_dir: str
+    common_dir: str
+    work_tree: str | None
+    hash_name: str
+    ref_store: str
+
+    @property
+    def objects_dir(self) -> str:
+        """The object database."""
+        return os.path.join(self.common_dir, "objects")
+
+    @property
+    def lumo_dir(self) -> str:
+        """gitlumo's own folder, shared by all worktrees and never in one."""
+        return os.path.join(self.common_dir, "lumo")
+
+
+def locate(path: str | os.PathLike[str] | None = None) -> Location:
+    """Find the repository that ``path`` lies in, as git finds it.
+
+    Args:
+        path: A folder; None: the current one, and then ``GIT_DIR`` and its kin are obeyed.
+
+    Raises:
+        NotARepository: If there is none, or git does not trust its owner (then with git's own message).
+    """
+    cwd = os.fspath(path) if path is not None else None
+    if cwd is not None and not os.path.isdir(cwd):
+        raise NotARepository(f"{cwd} is not a folder")
+    env = process.environment(keep_where=path is None)
+    args = ["rev-parse", "--path-format=absolute", "--is-bare-repository", "--show-object-format", "--show-ref-format"]
+    found = process.run([*args, "--git-dir", "--git-common-dir", "--show-toplevel"], cwd=cwd, env=env, check=False)
+    lines = found.out.decode("utf-8", "surrogateescape").split("\n")[:-1]
+    if len(lines) < 5:
+        if "not a git repository" in found.message:
+            where = cwd or os.getcwd()
+            raise NotARepository(f"{found.message}\n{where} is not in a git repository; type 'git init' to make one")
+        raise NotARepository(found.message)
+    ref_store = lines[2] if not lines[2].startswith("-") else "files"  # git before 2.45 echoes the unknown option
+    if len(lines) > 6:  # a path with a newline in it: ask for each alone
+        git_dir, common_dir, top = (
+            process.run(["rev-parse", "--path-format=absolute", option], cwd=cwd, env=env, check=False)
+            .out.decode("utf-8", "surrogateescape")
+            .removesuffix("\n")
+            for option in ("--git-dir", "--git-common-dir", "--show-toplevel")
+        )
+    else:
+        git_dir, common_dir, top = lines[3], lines[4], lines[5] if len(lines) == 6 else ""
+    bare = lines[0] == "true"
+    return Location(git_dir, common_dir, None if bare or not top else top, lines[1], ref_store)
+
+
+class Repository:
+    """One repository: its place, its configuration, its objects and refs."""
+
+    def __init__(self, location: Location):
+        self.location = location
+
+    @cached_property
+    def config(self) -> dict[str, list[str]]:
+        """git's configuration, all scopes, as far as gitlumo reads it: lower-case name to values, the last strongest."""
+        result = process.run([*self.git_args, "config", "-z", "--get-regexp", _CONFIG], check=False)
+        config: dict[str, list[str]] = {}
+        for item in result.out.decode("utf-8", "surrogateescape").split("\0")[:-1]:
+            name, equals, value = item.partition("\n")
+            config.setdefault(name, []).append(value if equals else "true")
+        return config
+
+    @property
+    def git_args(self) -> list[str]:
+        """Arguments with which a child git works on this repository, wherever it is started."""
+        args = ["--git-dir", self.location.git_dir]
+        return [*args, "--work-tree", self.location.work_tree] if self.location.work_tree else args
+
+    @cached_property
+    def objects(self) -> Objects:
+        """The object database, through the engine that fits its format."""
+        if self.location.hash_name != "sha1":
+            raise GitError(
+                f"objects of this repository are named by {self.location.hash_name}, and gitlumo reads sha1 so far"
+            )
+        from gitlumo.git.engine_pygit2 import Pygit2Objects
+
+        return Pygit2Objects(self.location.objects_dir)
+
+    @cached_property
+    def refs(self) -> Refs:
+        """The ref store: plain files through the engine of the objects, any other through the git program."""
+        odd = {name for name in self.config if name.startswith("extensions.")}
+        odd -= {"extensions.objectformat", "extensions.noop", "extensions.worktreeconfig"}
+        if self.location.ref_store != "files" or odd:
+            from gitlumo.git.refs import GitRefs
+
+            return GitRefs(self.location.git_dir)
+        from gitlumo.git.engine_pygit2 import Pygit2Refs
+
+        return Pygit2Refs(self.location.git_dir)
+
+    @cached_property
+    def identity(self) -> tuple[str, bool]:
+        """``Name <email>`` of who commits here, and whether it is the user's own (else a stand-in)."""
+        name = os.environ.get("GIT_AUTHOR_NAME") or self._config_last("author.name") or self._config_last("user.name")
+        email = os.environ.get("GIT_AUTHOR_EMAIL") or self._config_last("author.email") or self._config_last("user.email")
+        if name and email:
+            return f"{_clean(name)} <{_clean(email)}>", True
+        told = process.run([*self.git_args, "var", "GIT_AUTHOR_IDENT"], check=False)
+        if told.status == 0:
+            return told.out.decode("utf-8", "replace").rsplit(">", 1)[0] + ">", True
+        return "gitlumo user <user@localhost>", False
+
+    def _config_last(self, name: str) -> str | None:
+        values = self.config.get(name)
+        return values[-1] if values else None
+
+    def worktree_with(self, ref: str) -> str | None:
+        """The work tree in which a branch is checked out, or None."""
+        if self.location.ref_store != "files":
+            out = process.run([*self.git_args, "worktree", "list", "--porcelain", "-z"], check=False).out
+            trees = (item.split(b"\0") for item in out.split(b"\0\0"))
+            found = [lines[0] for lines in trees if b"branch " + os.fsencode(ref) in lines and b"bare" not in lines]
+            return os.fsdecode(found[0].removeprefix(b"worktree ")) if found else None
+        common = self.location.common_dir
+        wanted = b"ref: " + os.fsencode(ref)
+        if _first_line(os.path.join(common, "HEAD")) == wanted and not self._is_bare():
+            return os.path.dirname(common) if os.path.basename(common) == ".git" else self.location.work_tree or common
+        worktrees = os.path.join(common, "worktrees")
+        for name in os.listdir(worktrees) if os.path.isdir(worktrees) else ():
+            if _first_line(os.path.join(worktrees, name, "HEAD")) == wanted:
+                return os.path.dirname(os.fsdecode(_first_line(os.path.join(worktrees, name, "gitdir"))))
+        return None
+
+    def _is_bare(self) -> bool:
+        return (self._config_last("core.bare") or "false").lower() in ("true", "yes", "on", "1")
+
+    def remote_names(self) -> list[str]:
+        """Names of the configured remotes."""
+        names = (name.split(".", 1)[1].rpartition(".")[0] for name in self.config if name.startswith("remote."))
+        return sorted({name for name in names if name})
+
+    def remote_urls(self) -> dict[str, str]:
+        """URL of each configured remote."""
+        urls = {name: self._config_last(f"remote.{name}.url") for name in self.remote_names()}
+        return {name: url for name, url in urls.items() if url}
+
+    def close(self) -> None:
+        """Let go of files and memory."""
+        if "objects" in self.__dict__:
+            self.objects.close()
+        for name in ("objects", "refs"):
+            self.__dict__.pop(name, None)
+
+
+def _first_line(path: str) -> bytes:
+    try:
+        with open(path, "rb") as source:
+            return source.readline().rstrip(b"\n")
+    except OSError:
+        return b""
+
+
+def open_repository(path: str | os.PathLike[str] | None = None) -> Repository:
+    """Find and open a repository; see :func:`locate`."""
+    return Repository(locate(path))
+
+
+def timestamp(seconds: float | None = None) -> str:
+    """A time as it stands in a commit: seconds since 1970 and the local zone."""
+    moment = int(time.time() if seconds is None else seconds)
+    offset = time.localtime(moment).tm_gmtoff // 60
+    return f"{moment} {'-' if offset < 0 else '+'}{abs(offset) // 60:02d}{abs(offset) % 60:02d}"
+
+
+def _clean(text: str) -> str:
+    """A name or an email without what git drops from them (git's ident.c: crud and angle brackets)."""
+    return "".join(c for c in text if c not in "<>\n\0").strip(" .,:;\"'")

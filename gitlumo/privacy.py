@@ -1,0 +1,112 @@
+"""What must not leave the machine unmeant: secrets in words and texts, private paths."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from typing import Any
+
+MASK = "***"
+# A name of which the value is a secret. `token` alone is one; `pad_token`, `max_tokens` and `tokenizer` are not.
+_SECRET_NAME = re.compile(
+    r"(?:^|[-_.])(?:password|passwd|passphrase|secret|client[-_]?secret|api[-_]?key|access[-_]?key|secret[-_]?key|private[-_]?key"
+    r"|(?:auth|access|api|hf|hub|github|gh|gitlab|wandb|bearer|refresh|session|secret|bot)[-_]?token|credentials?)$|^-*token$",
+    re.IGNORECASE,
+)
+# Tokens of which the provider's form is known.
+_TOKENS = re.compile(
+    r"\b(?:gh[pousr]_[A-Za-z0-9]{30,}|github_pat_[A-Za-z0-9_]{30,}|glpat-[A-Za-z0-9_-]{20,}|hf_[A-Za-z0-9]{30,}"
+    r"|sk-(?:[a-z]+-)*[A-Za-z0-9_-]{20,}|xox[abprs]-[A-Za-z0-9-]{10,}|(?:AKIA|ASIA)[A-Z0-9]{16}|AIza[A-Za-z0-9_-]{35}"
+    r"|npm_[A-Za-z0-9]{30,}|pypi-[A-Za-z0-9_-]{30,})"
+)
+_URL_USER = re.compile(r"\b([a-z][a-z0-9+.-]*://)([^\s/@:]*:[^\s/@]*|[^\s/@:]*)@", re.IGNORECASE)
+
+
+def is_secret_name(name: str) -> bool:
+    """Whether a variable, an option or a parameter of this name holds a secret."""
+    return _SECRET_NAME.search(name) is not None
+
+
+def mask_text(text: str) -> str:
+    """A text without the tokens and the credentials in URLs that it holds."""
+    text = _TOKENS.sub(MASK, text)
+    return _URL_USER.sub(lambda m: m[0] if m[1].lower() == "ssh://" and ":" not in m[2] else f"{m[1]}{MASK}@", text)
+
+
+def mask_words(words: Sequence[str]) -> tuple[list[str], list[int]]:
+    """A command line without secrets.
+
+    Returns:
+        The words, and the indexes of those that were masked: ``--password=***``, ``--token ***``, ``KEY=***``.
+    """
+    result: list[str] = []
+    masked: list[int] = []
+    for i, word in enumerate(words):
+        name, equals, value = word.partition("=")
+        before = words[i - 1] if i else ""
+        if equals and value and is_secret_name(name.lstrip("-")):
+            new = f"{name}={MASK}"
+        elif before.startswith("-") and "=" not in before and is_secret_name(before.lstrip("-")) and word[:1] != "-":
+            new = MASK
+        else:
+            new = mask_text(word)
+        if new != word:
+            masked.append(i)
+        result.append(new)
+    return result, masked
+
+
+def mask_value(value: Any, path: str) -> tuple[Any, list[str]]:
+    """A JSON value without secrets, and the paths at which they were: string values under a secret's name, tokens.
+
+    Args:
+        value: What :func:`gitlumo.values.encode` returned.
+        path: What to call the value itself.
+    """
+    if isinstance(value, str):
+        new = mask_text(value)
+        return new, [path] if new != value else []
+    if isinstance(value, list):
+        pairs = [mask_value(item, f"{path}[{i}]") for i, item in enumerate(value)]
+        return [new for new, _ in pairs], [where for _, paths in pairs for where in paths]
+    if isinstance(value, dict):
+        result, masked = {}, []
+        for key, item in value.items():
+            if isinstance(item, str) and item and is_secret_name(key):
+                result[key] = MASK
+                masked.append(f"{path}.{key}")
+            else:
+                result[key], below = mask_value(item, f"{path}.{key}")
+                masked += below
+        return result, masked
+    return value, []
+
+
+def home_relative(path: str) -> str:
+    """An absolute path as ``~/...`` where it is below the home folder."""
+    home = os.path.expanduser("~").rstrip("/")
+    if home and (path == home or path.startswith(home + "/")):
+        return "~" + path[len(home) :]
+    return path
+
+
+def public_path(path: str, root: str | None, base: str | None = None) -> str:
+    """A path as it may be recorded.
+
+    Args:
+        path: An absolute path.
+        root: The repository's work tree, or None.
+        base: Below the repository, make it relative to this folder; None: to ``root``.
+    """
+    if root and (path == root or path.startswith(root.rstrip("/") + "/")):
+        return os.path.relpath(path, base or root)
+    return home_relative(path)
+
+
+def public_text(text: str, root: str | None) -> str:
+    """A text (a traceback) without secrets, the home folder or the repository's place."""
+    for prefix, short in ((root, "."), (os.path.expanduser("~").rstrip("/"), "~")):
+        if prefix and prefix != "/":
+            text = text.replace(prefix + "/", short + "/")
+    return mask_text(text)

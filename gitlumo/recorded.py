@@ -1,0 +1,160 @@
+"""What can be read of a run, while it records and ever after, and where its folders are."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any, Self
+
+from gitlumo import ids
+from gitlumo.config import Settings
+from gitlumo.errors import InvalidName, LumoError, StateError
+from gitlumo.store import record
+from gitlumo.store.journal import Folder
+from gitlumo.store.record import Record
+
+NEW, OPEN, ENDED, READ = "not started", "being recorded", "ended", "read from disk"
+
+
+class Recorded:
+    """The reading half of an experiment.
+
+    Attributes:
+        exp_name: What is tried.
+        test_name: This run; None before ``start()`` where it was not given.
+        uid: The run's id.
+    """
+
+    def __init__(self, exp_name: str, test_name: str | None):
+        self.exp_name = ids.check_exp_name(exp_name)
+        self.test_name = ids.check_test_name(test_name) if test_name is not None else None
+        self.uid = ids.new_uid()
+        self._mode = NEW
+        self._record: Record | None = None
+        self._roots: Mapping[str, str] = {}
+
+    @classmethod
+    def from_disk(cls, info_dir: str | os.PathLike[str]) -> Self:
+        """A recorded run, to read.
+
+        Args:
+            info_dir: Its folder, as :attr:`info_dir` named it.
+
+        Raises:
+            LumoError: If the folder holds no run, or one of a later format.
+        """
+        path = os.path.abspath(os.fspath(info_dir))
+        if not os.path.isdir(path):
+            raise LumoError(f"{path} is not a folder; a run's folder is what exp.info_dir says")
+        folder = Folder(path, Settings().snapshot_max_file)
+        found = Record(folder.read, folder.paths, path)
+        found.check()
+        exp = cls(found.info("exp_name"), found.info("test_name"))
+        exp._mode, exp._record, exp.uid = READ, found, found.uid
+        exp._roots = {"info_root": os.path.dirname(os.path.dirname(path))}
+        return exp
+
+    @property
+    def _reader(self) -> Record:
+        if self._record is None:
+            raise StateError(f"{self.exp_name} has recorded nothing before start()")
+        return self._record
+
+    @property
+    def label(self) -> str:
+        """``<exp_name>/<test_name>``."""
+        return f"{self.exp_name}/{self.test_name}"
+
+    @property
+    def state(self) -> str:
+        """``running``, ``finished``, ``failed`` or ``killed``."""
+        return self._reader.state
+
+    @property
+    def metrics(self) -> dict[str, dict[str, Any]]:
+        """``{key: {last, min, max, best, best_step, cmp, count, with}}``, up to the last line of history."""
+        lines = (line for line in record.history_lines(self._reader.read, self._reader.paths()) if line)
+        return {key: metric.summary() for key, metric in record.fold(lines).items()} or self._reader.metrics
+
+    def history(self, key: str | None = None) -> list[dict[str, Any]]:
+        """All values of one metric, or of all: ``[{'step': 1, 'time': 3.217, 'loss': .31}, ...]``.
+
+        Args:
+            key: The metric; None: all of them, one dict a call.
+        """
+        return self._reader.history(key)
+
+    @property
+    def properties(self) -> dict[str, Any]:
+        """All that is known of the run: the specification's keys, ``uid``, ``state``, ``metrics``, and whatever was dumped.
+
+        Raises:
+            FormatError: If a file is damaged; it names file and run.
+        """
+        return self._reader.properties | {"metrics": self.metrics}
+
+    def load_info(self, key: str) -> Any:
+        """A property, None where there is none."""
+        return self._reader.info(key)
+
+    def load_note(self) -> str:
+        """The run's note."""
+        return self._reader.note
+
+    def load_string(self, key: str) -> str | None:
+        """A text, None where there is none."""
+        return self._reader.text(key)
+
+    @property
+    def tags(self) -> list[str]:
+        """The run's tags."""
+        found: list[str] = self._reader.properties["tags"]
+        return found
+
+    @property
+    def info_dir(self) -> str:
+        """Where the run's record lies; what you put there goes into the ledger."""
+        return self._folder_of("info_root")
+
+    @property
+    def blob_dir(self) -> str:
+        """Where the run keeps checkpoints and other large files; they stay on this machine."""
+        return self._folder_of("blob_root")
+
+    @property
+    def cache_dir(self) -> str:
+        """Where the run keeps what may be deleted."""
+        return self._folder_of("cache_root")
+
+    def mk_ipath(self, *path: str, is_dir: bool = False) -> str:
+        """A path below :attr:`info_dir`, its parents made (with ``is_dir`` itself, too)."""
+        return _made(self.info_dir, path, is_dir)
+
+    def mk_bpath(self, *path: str, is_dir: bool = False) -> str:
+        """A path below :attr:`blob_dir`, its parents made (with ``is_dir`` itself, too)."""
+        return _made(self.blob_dir, path, is_dir)
+
+    def mk_cpath(self, *path: str, is_dir: bool = False) -> str:
+        """A path below :attr:`cache_dir`, its parents made (with ``is_dir`` itself, too)."""
+        return _made(self.cache_dir, path, is_dir)
+
+    def _folder_of(self, root: str) -> str:
+        if self._mode == NEW:
+            raise StateError(f"{self.exp_name} has no folders before start()")
+        if root not in self._roots:
+            raise StateError(f"{self.label} was read from disk: its {root.removesuffix('_root')}_dir is not known here")
+        return os.path.join(self._roots[root], self.exp_name, str(self.test_name))
+
+    def __repr__(self) -> str:
+        """``Experiment(info_dir=".../digits/261124.000.k3x9t")``."""
+        if self._mode == NEW:
+            return f"{type(self).__name__}({self.exp_name!r})"
+        return f'{type(self).__name__}(info_dir="{self.info_dir}")'
+
+
+def _made(folder: str, path: tuple[str, ...], is_dir: bool) -> str:
+    full = os.path.normpath(os.path.join(folder, *path))
+    if full != folder and not full.startswith(folder + os.sep):
+        raise InvalidName(f"{os.path.join(*path)!r} leads out of the run's folder {folder}")
+    os.makedirs(os.path.dirname(full) if path and not is_dir else full, exist_ok=True)
+    return full

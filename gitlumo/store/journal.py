@@ -1,0 +1,286 @@
+"""One run on disk: its info_dir while it runs, and the register of runs that are not wholly published yet.
+
+Killed anywhere here, what is left is: properties whole (old or new, by atomic rename), every line of history whose
+write returned, and at most one torn line.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from gitlumo import ids
+from gitlumo.git.objects import BLOB, object_id
+from gitlumo.store import layout
+
+_TEMPORARY = ".lumo-"
+_LAZY = 64 * 1024
+MAX_PENDING = 16 * 1024 * 1024
+
+
+class Journal:
+    """The writer of one run's info_dir; only its owner has one."""
+
+    def __init__(self, info_dir: str, trouble: Callable[[OSError], None]):
+        """Open a folder that exists.
+
+        Args:
+            info_dir: The folder.
+            trouble: Told of each failure to write; what could not be written is kept and tried again later.
+        """
+        self.info_dir = info_dir
+        self.dropped = 0
+        self._trouble = trouble
+        self._fd = -1
+        self._chunk = 0
+        self._size = 0
+        self._torn = False
+        self._pending: deque[bytes] = deque()
+        self._pending_size = 0
+        self._unsaved: dict[str, bytes] = {}
+
+    @property
+    def pending(self) -> int:
+        """How many lines and files wait in memory for the disk."""
+        return len(self._pending) + len(self._unsaved)
+
+    def append(self, line: bytes) -> None:
+        """Append one line of history with one write.
+
+        When it returns and ``trouble`` was not called, the line survives the death of the process.
+        """
+        if not self._pending:
+            try:
+                self._write(line)
+                return
+            except OSError as error:
+                self._trouble(error)
+        self._pending.append(line)
+        self._pending_size += len(line)
+        while self._pending_size > MAX_PENDING:
+            self._pending_size -= len(self._pending.popleft())
+            self.dropped += 1
+        self._flush_lines()
+
+    def _write(self, line: bytes) -> None:
+        if self._fd < 0:
+            self._open()
+        data = b"\n" + line if self._torn else line
+        written = os.write(self._fd, data)
+        self._size += written
+        if written != len(data):
+            self._torn = True
+            raise OSError(28, "only a part of a line could be written", layout.chunk_path(self._chunk))
+        self._torn = False
+        if self._size >= layout.HISTORY_CHUNK:
+            self.close()
+            self._chunk += 1
+
+    def _open(self) -> None:
+        path = os.path.join(self.info_dir, layout.chunk_path(self._chunk))
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_CLOEXEC", 0), 0o666)
+        self._size = os.fstat(self._fd).st_size
+        self._torn = self._size > 0 and os.pread(self._fd, 1, self._size - 1) != b"\n"
+
+    def _flush_lines(self) -> None:
+        try:
+            while self._pending:
+                self._write(self._pending[0])
+                self._pending_size -= len(self._pending.popleft())
+        except OSError:
+            return  # told when it began
+
+    def save(self, path: str, data: bytes) -> None:
+        """Write a file below the folder as a whole: readers see the old one or the new one."""
+        self._unsaved[path] = data
+        self.flush()
+
+    def flush(self) -> bool:
+        """Try again what could not be written.
+
+        Returns:
+            Whether all that was recorded is on the disk now.
+        """
+        self._flush_lines()
+        for path in list(self._unsaved):
+            try:
+                write_whole(os.path.join(self.info_dir, path), self._unsaved[path])
+            except OSError as error:
+                self._trouble(error)
+                return False
+            del self._unsaved[path]
+        return not self._pending
+
+    def close(self) -> None:
+        """Let go of the chunk that is being written."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+
+def write_whole(path: str, data: bytes) -> None:
+    """Write a file by atomic rename; its folder is made.
+
+    Raises:
+        OSError: If it cannot be written; the old content stays.
+    """
+    folder = os.path.dirname(path)
+    temporary = os.path.join(folder, f"{_TEMPORARY}{os.getpid()}-{os.urandom(4).hex()}")
+    try:
+        try:
+            out = open(temporary, "xb")
+        except FileNotFoundError:
+            os.makedirs(folder, exist_ok=True)
+            out = open(temporary, "xb")
+        with out:
+            out.write(data)
+        os.replace(temporary, path)
+    except OSError:
+        try:
+            os.unlink(temporary)
+        except OSError:
+            pass  # it was never made
+        raise
+
+
+@dataclass(frozen=True)
+class Blob:
+    """A file that is to be published: its id, and its content or how to read it."""
+
+    path: str
+    id: str
+    data: bytes | Callable[[], bytes]
+
+
+class Folder:
+    """An info_dir as its committed form: what a ledger takes of it, and what stays on disk.
+
+    Attributes:
+        skipped: Files that stay: ``{"path", "reason", "size"}``; filled by :meth:`paths`.
+    """
+
+    def __init__(self, info_dir: str, max_file: int):
+        self.info_dir = info_dir
+        self.skipped: list[dict[str, object]] = []
+        self._max_file = max_file
+        self._full_chunks: dict[tuple[str, str], str] = {}
+
+    def read(self, path: str) -> bytes | None:
+        """The bytes of a file, None where there is none; of history only whole lines."""
+        try:
+            with open(os.path.join(self.info_dir, path), "rb") as source:
+                data = source.read()
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+            return None
+        return data[: data.rfind(b"\n") + 1] if layout.chunk_number(path) is not None else data
+
+    def paths(self) -> list[str]:
+        """The files that a ledger takes, sorted."""
+        self.skipped = []
+        return sorted(self._scan(self.info_dir, ""))
+
+    def _scan(self, folder: str, prefix: str) -> Iterator[str]:
+        for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
+            path = prefix + entry.name
+            if entry.name.startswith(_TEMPORARY):
+                continue
+            reason, size = self._reason(entry, path), None
+            if reason is None and entry.is_dir(follow_symlinks=False):
+                yield from self._scan(entry.path, path + "/")
+                continue
+            if reason is None:
+                size = entry.stat(follow_symlinks=False).st_size
+                if size <= self._max_file:
+                    yield path
+                    continue
+                reason = "larger than lumo.snapshotMaxFile"
+            shown = path.encode("utf-8", "replace").decode()
+            self.skipped.append({"path": shown, "reason": reason} | ({} if size is None else {"size": size}))
+
+    def _reason(self, entry: os.DirEntry[str], path: str) -> str | None:
+        if entry.is_symlink():
+            return "a symbolic link"
+        if path in layout.RESERVED or ids.is_reserved_by_git(entry.name):
+            return "a reserved name"
+        if len(os.fsencode(path)) > 1000:
+            return "a path over 1,000 bytes"
+        if not entry.is_dir(follow_symlinks=False) and not entry.is_file(follow_symlinks=False):
+            return "not a file"
+        return None
+
+    def blobs(self, hash_name: str) -> list[Blob]:
+        """The files with the ids of their blobs; large ones are read again when they are written, one at a time."""
+        paths = self.paths()
+        chunks = [path for path in paths if layout.chunk_number(path) is not None]
+        last = max(chunks, key=lambda path: layout.chunk_number(path) or 0, default=None)
+        return [blob for path in paths if (blob := self._blob(path, hash_name, path in chunks and path != last))]
+
+    def _blob(self, path: str, hash_name: str, full_chunk: bool) -> Blob | None:
+        def load() -> bytes:
+            return self.read(path) or b""
+
+        known = self._full_chunks.get((path, hash_name)) if full_chunk else None
+        if known:
+            return Blob(path, known, load)
+        data = self.read(path)
+        if data is None:
+            return None
+        id = object_id(hash_name, BLOB, data)
+        if full_chunk:
+            self._full_chunks[path, hash_name] = id
+        return Blob(path, id, data if len(data) < _LAZY else load)
+
+
+# The register: <lumo dir>/open/<uid>.json for each run that is not wholly published
+
+
+@dataclass(frozen=True)
+class OpenRun:
+    """A run in the register."""
+
+    uid: str
+    info_dir: str
+
+
+def register(lumo_dir: str, uid: str, info_dir: str) -> None:
+    """Note that a run has begun.
+
+    Raises:
+        OSError: If that cannot be written.
+    """
+    write_whole(_register_path(lumo_dir, uid), json.dumps({"info_dir": info_dir}).encode())
+
+
+def unregister(lumo_dir: str, uid: str) -> None:
+    """Note that a run is wholly published."""
+    try:
+        os.unlink(_register_path(lumo_dir, uid))
+    except FileNotFoundError:
+        pass  # somebody else published it
+
+
+def open_runs(lumo_dir: str) -> list[OpenRun]:
+    """The runs in the register, in no order that means anything."""
+    try:
+        names = sorted(os.listdir(os.path.join(lumo_dir, "open")))
+    except OSError:
+        return []
+    runs = []
+    for name in names:
+        uid = name.removesuffix(".json")
+        if not ids.is_uid(uid):
+            continue
+        try:
+            with open(os.path.join(lumo_dir, "open", name), "rb") as source:
+                runs.append(OpenRun(uid, json.load(source)["info_dir"]))
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+    return runs
+
+
+def _register_path(lumo_dir: str, uid: str) -> str:
+    return os.path.join(lumo_dir, "open", f"{uid}.json")

@@ -1,0 +1,434 @@
+"""The ledger: the branch on which runs are published. :meth:`Ledger._advance` is the only place that moves it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+
+from gitlumo import machine
+from gitlumo.config import Settings
+from gitlumo.errors import GitError, LumoError, MissingObject, NotALedger, RefMoved, TooNew
+from gitlumo.git import pack, process
+from gitlumo.git.objects import (
+    FILE_MODE,
+    ZONE,
+    Commit,
+    Entry,
+    NewObject,
+    Objects,
+    Staging,
+    edit_tree,
+    read_commit,
+    walk,
+)
+from gitlumo.git.repository import Repository, timestamp
+from gitlumo.store import layout, trees
+from gitlumo.store.join import Run
+from gitlumo.store.journal import Folder, write_whole
+
+ATTEMPTS = 200
+LOCK_SECONDS = 10.0
+RECENT = 100
+ROLL_UP_AT = 60
+ROLL_UP_PAUSE = 60.0
+
+
+@dataclass(frozen=True)
+class Event:
+    """What is to be published of one run.
+
+    Attributes:
+        kind: ``start``, ``checkpoint`` or ``end``.
+        folder: The run's files.
+        subject: The commit's first line.
+        snapshot: The code's commit, for a run that the ledger may not have yet.
+        extra: Files to put over those of the folder: path to bytes.
+        former: Other (exp_name, test_name) under which the ledger may have the run.
+        fsync: Whether the event is to survive a power cut.
+    """
+
+    kind: str
+    folder: Folder
+    subject: str
+    snapshot: str | None = None
+    extra: dict[str, bytes] = field(default_factory=dict)
+    former: tuple[tuple[str, str], ...] = ()
+    fsync: bool = False
+
+
+@dataclass(frozen=True)
+class View:
+    """A ledger as a reader sees it: the join of the local and the remote-tracking branches.
+
+    Attributes:
+        objects: Where its objects are, also those that only the join made.
+        tree: The id of its tree; None: there is no ledger.
+        tips: Ref name to commit id of each ledger that is in it.
+    """
+
+    objects: Objects
+    tree: str | None
+    tips: dict[str, str]
+
+
+class Ledger:
+    """The ledger of one repository."""
+
+    def __init__(self, repository: Repository, settings: Settings):
+        self.repository = repository
+        self.settings = settings
+        location = repository.location
+        self.lumo_dir = location.lumo_dir
+        self._hint = os.path.join(self.lumo_dir, "tip")
+        self._ledgers: dict[str, bool] = {}
+        self._place = pack.PackPlace(
+            pack_dir=os.path.join(location.objects_dir, "pack"),
+            tmp_dir=os.path.join(self.lumo_dir, "tmp"),
+            gc_pid=os.path.join(location.common_dir, "gc.pid"),
+            hash_name=location.hash_name,
+        )
+
+    # Reading
+
+    def tips(self) -> dict[str, str]:
+        """The tips of all ledgers here: the local branch first, then remote-tracking ones; ref name to commit id.
+
+        Raises:
+            NotALedger: If the local branch holds something else.
+        """
+        ref = self.settings.ref
+        local = self.repository.refs.read(ref)
+        if local and not self.is_ledger(local):
+            old = f"{self.settings.branch}-old"
+            raise NotALedger(
+                f"the branch {self.settings.branch} is not a ledger of runs but holds commits of another kind\n"
+                f"give it another name:  git branch -m {self.settings.branch} {old}\n"
+                f"or the ledger:         git config lumo.branch lumo_runs"
+            )
+        found = {ref: local} if local else {}
+        ending = f"/{self.settings.branch}"
+        for name, id in self.repository.refs.list("refs/remotes/").items():
+            if name.endswith(ending) and name.count("/") >= 3 and self.is_ledger(id):
+                found[name] = id
+        return found
+
+    def is_ledger(self, tip: str) -> bool:
+        """Whether a commit, or a recent one on its first-parent line, bears a ``Lumo-Format`` trailer."""
+        if tip not in self._ledgers:
+            self._ledgers[tip] = any(commit.trailers("Lumo-Format") for _, commit in self._line(tip, RECENT))
+        return self._ledgers[tip]
+
+    def _line(self, tip: str, limit: int) -> Iterator[tuple[str, Commit]]:
+        """The first-parent line from a commit; in a shallow clone it ends early."""
+        at: str | None = tip
+        for _ in range(limit):
+            if at is None:
+                return
+            try:
+                commit = read_commit(self.repository.objects, at)
+            except (MissingObject, GitError):
+                return
+            yield at, commit
+            at = commit.parents[0] if commit.parents else None
+
+    def view(self) -> View:
+        """The joined tree of all ledgers here; writes nothing.
+
+        Raises:
+            NotALedger: If the local branch holds something else.
+            LumoError: If the branch was deleted.
+        """
+        tips = self.tips()
+        if not tips and self.lost_tip():
+            raise LumoError(
+                f"the branch {self.settings.branch} was deleted (it was at {str(self.lost_tip())[:12]})\n"
+                "type 'git lumo recover' to bring it back"
+            )
+        staging = Staging(self.repository.objects)
+        tree: str | None = None
+        for tip in self._heads(staging, tips.values()):
+            tree = trees.join_trees(staging, tree, read_commit(staging, tip).tree)
+        return View(staging, tree, tips)
+
+    def lost_tip(self) -> str | None:
+        """The tip that the branch had when this repository last moved it, if the branch is gone and the commit is not."""
+        if self.repository.refs.read(self.settings.ref):
+            return None
+        try:
+            with open(self._hint, encoding="ascii") as source:
+                branch, _, tip = source.read().strip().rpartition(" ")
+        except (OSError, ValueError):
+            return None
+        return tip if branch == self.settings.branch and self.repository.objects.has(tip) else None
+
+    def _heads(self, objects: Objects, tips: Iterable[str]) -> list[str]:
+        """The tips that are no ancestors of others, sorted by (committer time, id)."""
+        distinct = sorted(set(tips))
+        heads = [
+            tip for tip in distinct if not any(other != tip and objects.is_ancestor(tip, other) for other in distinct)
+        ]
+        return sorted(heads, key=lambda tip: (read_commit(objects, tip).time, tip))
+
+    def has_snapshot(self, commit: str) -> bool:
+        """Whether a recent event of the local branch already reaches a snapshot."""
+        tip = self.repository.refs.read(self.settings.ref)
+        return bool(tip) and any(commit in found.parents[1:] for _, found in self._line(tip or "", RECENT))
+
+    # Writing
+
+    def publish(self, event: Event) -> str:
+        """Publish what a run's folder holds now: the join of the ledger and the run becomes the next tip.
+
+        Returns:
+            The tip that has it.
+
+        Raises:
+            NotALedger: If the branch holds something else, or is checked out in a worktree.
+            TooNew: If a later gitlumo has written the ledger.
+            GitError: If the repository cannot be written.
+            OSError: If the disk is full or read-only.
+        """
+        blobs = event.folder.blobs(self.repository.location.hash_name)
+        content = {blob.path: blob for blob in blobs if blob.path not in event.extra}
+        identity = layout.read_identity(lambda path: event.extra.get(path) or event.folder.read(path))
+        if identity is None:
+            raise LumoError(f"{event.folder.info_dir} is not a run: its uid, exp_name, test_name or progress is damaged")
+
+        def build(staging: Staging, base: str) -> tuple[str, set[str]]:
+            root = read_commit(staging, base).tree
+            names = [(identity.exp_name, identity.test_name), *event.former]
+            there = trees.find(staging, root, identity.uid, names)
+            known = {entry.id for _, entry in walk(staging, there[0].tree)} if there else set()
+            changes: dict[str, Entry | None] = {}
+            for path, blob in content.items():
+                changes[path] = Entry("", FILE_MODE, blob.id)
+                if blob.id not in known:
+                    staging.new[blob.id] = ("blob", blob.data)
+            for path, data in event.extra.items():
+                changes[path] = Entry("", FILE_MODE, staging.add_blob(data))
+            record = edit_tree(staging, None, changes) or ""
+            joined = trees.put(staging, root, Run(identity, record, folder=record), event.former)
+            if joined == root:
+                return base, known
+            parents = [base]
+            if event.snapshot and there is None and self._can_reach(event.snapshot):
+                parents.append(event.snapshot)
+            message = layout.event_message([(event.kind, identity.uid)], event.subject)
+            return self._commit(staging, joined, parents, message), known
+
+        return self._advance(build, f"lumo {event.kind}: {event.subject}", event.snapshot, event.fsync)
+
+    def take_in(self) -> str | None:
+        """Take remote-tracking ledgers, and a deleted branch's last tip, into the local branch.
+
+        Returns:
+            The local tip, or None if there is no ledger at all.
+        """
+        if not self.tips() and not self.lost_tip():
+            return None
+        return self._advance(lambda staging, base: (base, set()), "lumo: take in", None, False)
+
+    def _can_reach(self, snapshot: str) -> bool:
+        return os.path.exists(self.code_pack(snapshot) + ".idx") or self.repository.objects.has(snapshot)
+
+    def code_pack(self, snapshot: str) -> str:
+        """Where a snapshot's objects wait for the event that brings them: a pack and its index, path without ending."""
+        return os.path.join(self.lumo_dir, "code", snapshot)
+
+    def _commit(self, staging: Staging, tree: str, parents: list[str], message: str) -> str:
+        who = self.repository.identity[0]
+        when = timestamp()
+        return staging.add_commit(Commit(tree, tuple(parents), f"{who} {when}", f"{who} {when}", message))
+
+    def _base(self, staging: Staging, local: str | None) -> str:
+        """The commit that the next event stands on: the local tip with all others taken in, or the root."""
+        tips = set(self.tips().values()) | ({local} if local else set())
+        lost = self.lost_tip()
+        heads = self._heads(staging, tips | ({lost} if lost else set()))
+        if not heads:
+            stamp = f"{layout.IDENTITY} {layout.ROOT_TIME} {ZONE}"
+            return staging.add_commit(Commit(staging.add_tree(()), (), stamp, stamp, layout.ROOT_MESSAGE))
+        for tip in heads:
+            versions = [int(v) for v in read_commit(staging, tip).trailers("Lumo-Format") if v.isdecimal()]
+            if max(versions, default=0) > layout.VERSION:
+                raise TooNew(
+                    f"the ledger is written in format {max(versions)}; this gitlumo writes {layout.VERSION}: install a newer gitlumo"
+                )
+        return heads[0] if len(heads) == 1 else self._merge(staging, heads)
+
+    def _merge(self, staging: Staging, heads: list[str]) -> str:
+        """The merge commit: a function of its parents alone (docs/format.md, section 7)."""
+        commits = [read_commit(staging, head) for head in heads]
+        tree: str | None = None
+        paths: set[str] = set()
+        for commit in commits:
+            paths.update(path for path, _, _ in trees.unit_differences(staging, commits[0].tree, commit.tree))
+            tree = trees.join_trees(staging, tree, commit.tree)
+        stamp = f"{layout.IDENTITY} {max(commit.time for commit in commits)} {ZONE}"
+        message = layout.merge_message(len(heads), paths)
+        return staging.add_commit(Commit(tree or "", tuple(heads), stamp, stamp, message))
+
+    def _advance(
+        self, build: Callable[[Staging, str], tuple[str, set[str]]], why: str, snapshot: str | None, fsync: bool
+    ) -> str:
+        """Move the branch to what ``build`` makes of its tip: one pack, then compare-and-swap; again if it had moved.
+
+        Args:
+            build: Given where to put objects and the commit to stand on, returns the new tip and ids that need not be written.
+            why: For the reflog.
+            snapshot: A commit whose waiting pack goes along.
+            fsync: Whether the result is to survive a power cut.
+        """
+        refs, objects, ref = self.repository.refs, self.repository.objects, self.settings.ref
+        for attempt in range(ATTEMPTS):
+            with self._lock():
+                self._check_worktrees()
+                local = refs.read(ref)
+                staging = Staging(objects)
+                tip, known = build(staging, self._base(staging, local))
+                if tip == local:
+                    return tip
+                new = {id: value for id, value in staging.new.items() if id not in known}
+                base = self._write(tip, new, snapshot, fsync) if new else None
+                try:
+                    objects.refresh()
+                    if not objects.has(tip):
+                        self._heal()
+                    refs.move(ref, local, tip, why)
+                except GitError as error:
+                    if base and refs.read(ref) != tip:
+                        pack.remove_pack(base)
+                    if not isinstance(error, RefMoved) or attempt + 1 == ATTEMPTS:
+                        raise
+                    time.sleep(random.uniform(0, min(0.2, 0.005 * 2 ** min(attempt, 6))))
+                    continue
+                self._settle_tip(tip, base, fsync)
+                if snapshot:
+                    pack.remove_pack(self.code_pack(snapshot))
+                return tip
+        raise AssertionError("unreachable")
+
+    def _write(self, tip: str, new: dict[str, NewObject], snapshot: str | None, fsync: bool) -> str:
+        here = machine.this_process()
+        note = f"gitlumo {tip} {here.pid} {here.start} {here.boot} {here.namespace}\n".encode()
+        waiting = self.code_pack(snapshot) if snapshot else None
+        if waiting and os.path.exists(waiting + ".idx"):
+            with contextlib.suppress(FileNotFoundError):  # another run of the same code has just brought it
+                return pack.write_pack(self._place, new, note, with_pack=waiting, fsync=fsync)
+        return pack.write_pack(self._place, new, note, fsync=fsync)
+
+    def _settle_tip(self, tip: str, base: str | None, fsync: bool) -> None:
+        """After the branch has moved: look again whether a gc took files away, and remember the tip."""
+        if base and not pack.is_whole(base):
+            self._heal()
+        self.repository.objects.refresh()
+        if not self.repository.objects.has(tip):
+            self._heal()
+        if fsync:
+            _fsync(os.path.join(self.repository.location.common_dir, self.settings.ref))
+        self._ledgers[tip] = True
+        with contextlib.suppress(OSError):  # only a hint, for 'recover'
+            write_whole(self._hint, f"{self.settings.branch} {tip}\n".encode())
+
+    def _check_worktrees(self) -> None:
+        where = self.repository.worktree_with(self.settings.ref)
+        if where:
+            raise NotALedger(
+                f"the branch {self.settings.branch} is checked out in {where}, and moving it would change what is there\n"
+                f"leave it:  git -C {where} switch --detach;  then type 'git lumo recover'"
+            )
+
+    @contextlib.contextmanager
+    def _lock(self) -> Iterator[None]:
+        """A short local lock that spares writers lost races; without it compare-and-swap alone decides."""
+        try:
+            import fcntl
+        except ImportError:
+            yield
+            return
+        os.makedirs(self.lumo_dir, exist_ok=True)
+        fd = os.open(os.path.join(self.lumo_dir, "lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        try:
+            until = time.monotonic() + LOCK_SECONDS
+            while True:
+                try:
+                    fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    if time.monotonic() > until:
+                        break
+                    time.sleep(0.002)
+                except OSError:
+                    break  # a file system without locks
+            yield
+        finally:
+            os.close(fd)
+
+    # Upkeep
+
+    def _heal(self) -> None:
+        """Index packs again of which gc took the index away."""
+        owners = dict(pack.kept_packs(self._place))
+        for base in pack.unindexed_packs(self._place):
+            if base not in owners or _owner_is_gone(owners[base]) or str(os.getpid()).encode() in owners[base].split():
+                pack.index_again(base)
+        self.repository.objects.refresh()
+
+    def look_after(self) -> None:
+        """Leave packs to git's upkeep that need no protection any more, and roll small ones up."""
+        tip = self.repository.refs.read(self.settings.ref)
+        if tip is None or os.path.exists(self._place.gc_pid):
+            return
+        self._heal()
+        for base, note in pack.kept_packs(self._place):
+            words = note.decode("ascii", "replace").split()
+            if len(words) != 6 or words[0] != "gitlumo":
+                continue
+            if self.repository.objects.is_ancestor(words[1], tip) or _owner_is_gone(note):
+                pack.unkeep(base)
+        self._roll_up()
+
+    def _roll_up(self) -> None:
+        stamp = os.path.join(self.lumo_dir, "rolled-up")
+        if pack.count_packs(self._place) < ROLL_UP_AT or _age(stamp) < ROLL_UP_PAUSE:
+            return
+        if "extensions.partialclone" in self.repository.config:
+            return
+        write_whole(stamp, b"")
+        args = [*self.repository.git_args, "repack", "--geometric=2", "-d", "-q", "--no-write-bitmap-index"]
+        process.start_detached(args, cwd=self.repository.location.common_dir)
+
+
+def _owner_is_gone(note: bytes) -> bool:
+    """Whether the writer of a ``.keep`` is known to be dead."""
+    words = note.decode("ascii", "replace").split()
+    if len(words) != 6 or words[0] != "gitlumo" or not words[2].isdecimal():
+        return False
+    here = machine.this_process()
+    start = int(words[3]) if words[3].isdecimal() else None
+    boot, namespace = (None if word == "None" else word for word in words[4:])
+    return machine.is_dead(machine.Process(int(words[2]), start, here.host, boot, namespace), here) is True
+
+
+def _age(path: str) -> float:
+    try:
+        return time.time() - os.stat(path).st_mtime
+    except OSError:
+        return float("inf")
+
+
+def _fsync(path: str) -> None:
+    """Sync a file and its folder, where it is a file of its own."""
+    for name in (path, os.path.dirname(path)):
+        try:
+            fd = os.open(name, os.O_RDONLY)
+        except OSError:
+            continue
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
