@@ -47,7 +47,9 @@ def read_companions(words: tuple[Any, ...], cmp: Any) -> tuple[str | None, dict[
     if len(words) == 1:
         cmp, words = words[0], ()
     if cmp is not None and cmp not in ("max", "min"):
-        raise InvalidValue(f"cmp can be 'max', 'min' or None, not {cmp!r}; companions come in pairs: 'cls_acc', [.9, .96]")
+        raise InvalidValue(
+            f"cmp can be 'max', 'min' or None, not {cmp!r}; companions come in pairs: 'cls_acc', [.9, .96]"
+        )
     if len(words) % 2 or not all(isinstance(name, str) for name in words[::2]):
         raise InvalidValue(f"companions come in pairs of a name and a value, not {words!r}")
     return cmp, dict(zip(words[::2], words[1::2], strict=True))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from gitlumo import ids, values
 from gitlumo.config import Settings, read_settings
 from gitlumo.errors import LumoError, StateError
-from gitlumo.git.repository import Repository, open_repository
+from gitlumo.git.repository import Repository, load_engines, open_repository
 from gitlumo.store import journal
 from gitlumo.store.journal import Folder, Journal
 
@@ -64,7 +64,7 @@ def begin(
         LumoError: If the git folder cannot be written. No trace is left then.
     """
     # The engines take 80 ms to import; they do so while git is looking at the repository.
-    imports = threading.Thread(target=_import_engines, daemon=True)
+    imports = threading.Thread(target=load_engines, daemon=True)
     imports.start()
     repository = open_repository(repo)
     settings = read_settings(repository.config)
@@ -85,13 +85,6 @@ def begin(
     began.journal = Journal(os.path.join(began.roots["info_root"], exp_name, began.test_name), trouble)
     began.folder = Folder(began.journal.info_dir, settings.snapshot_max_file)
     return began
-
-
-def _import_engines() -> None:
-    with contextlib.suppress(ImportError):
-        import dulwich.pack  # noqa: F401
-
-        import gitlumo.git.engine_pygit2  # noqa: F401
 
 
 def roots(settings: Settings, lumo_dir: str) -> dict[str, str]:

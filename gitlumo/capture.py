@@ -58,7 +58,7 @@ def process(hostname: str, root: str | None) -> tuple[dict[str, Any], list[str]]
     return facts, [f"pinfo.obj.argv[{i}]" for i in masked]
 
 
-def repository_name(root: str | None) -> str | None:
+def repository_name(root: str | None) -> Any:
     """How a work tree is called in a record: ``~/...`` below the home folder, else its last name only."""
     if root is None:
         return None

@@ -73,7 +73,11 @@ def read_settings(config: Mapping[str, Sequence[str]]) -> Settings:
     if hostname not in ("plain", "hash", "off"):
         raise UsageError(f"lumo.hostname is {hostname!r}; it can be plain, hash or off")
     branch = last("branch") or default.branch
-    if not re.fullmatch(r"[^\s~^:?*\[\\\x00-\x20\x7f]+", branch) or branch.startswith(("-", "/", ".")) or ".." in branch:
+    if (
+        not re.fullmatch(r"[^\s~^:?*\[\\\x00-\x20\x7f]+", branch)
+        or branch.startswith(("-", "/", "."))
+        or ".." in branch
+    ):
         raise UsageError(f"lumo.branch is {branch!r}; that is no name for a branch")
     return Settings(
         branch=branch,

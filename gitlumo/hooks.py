@@ -10,7 +10,7 @@ import shlex
 import sys
 import time
 import traceback
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gitlumo import capture, privacy, sparkline, values
 
@@ -64,7 +64,7 @@ class GitCommit(ExpHook):
         lock = exp.load_info("lock")
         branch = refs.symbolic("HEAD")
         remotes = {name: privacy.mask_text(url) for name, url in repository.remote_urls().items()}
-        facts = {
+        facts: dict[str, Any] = {
             "branch": branch.removeprefix("refs/heads/") if branch else None,
             "dep_hash": capture.dependency_hash(lock if isinstance(lock, dict) else capture.installed_packages()),
             "repo": capture.repository_name(root or location.git_dir),
@@ -167,7 +167,8 @@ def report(exp: Experiment) -> str:
     for key, metric in metrics.items():
         curve = sparkline.draw([point[sparkline.point_name(key)] for point in exp.history(key)], 24)
         best = f"best {metric['best']:.6g} (step {metric['best_step']})" if metric["cmp"] else ""
-        lines.append(f"  {key:{width}}  {curve}  {f'last {metric["last"]:.6g}':16}  {best}".rstrip())
+        last = f"last {metric['last']:.6g}"
+        lines.append(f"  {key:{width}}  {curve}  {last:16}  {best}".rstrip())
     skipped = (exp.load_info("git") or {}).get("skipped") or []
     for item in skipped[:5]:
         lines.append(f"  not in the snapshot: {item.get('path')} ({item.get('reason')})")

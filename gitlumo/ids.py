@@ -105,9 +105,7 @@ def key_to_filename(key: object) -> str:
     normal = unicodedata.normalize("NFC", key)
     try:
         name = "".join(
-            _percent(c)
-            if c in _KEY_ESCAPED or unicodedata.category(c) in _UNPRINTABLE or (i == 0 and c in "-.")
-            else c
+            _percent(c) if c in _KEY_ESCAPED or unicodedata.category(c) in _UNPRINTABLE or (i == 0 and c in "-.") else c
             for i, c in enumerate(normal)
         )
         size = len(name.encode("utf-8"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from dataclasses import dataclass
@@ -132,7 +133,9 @@ class Repository:
     def identity(self) -> tuple[str, bool]:
         """``Name <email>`` of who commits here, and whether it is the user's own (else a stand-in)."""
         name = os.environ.get("GIT_AUTHOR_NAME") or self._config_last("author.name") or self._config_last("user.name")
-        email = os.environ.get("GIT_AUTHOR_EMAIL") or self._config_last("author.email") or self._config_last("user.email")
+        email = (
+            os.environ.get("GIT_AUTHOR_EMAIL") or self._config_last("author.email") or self._config_last("user.email")
+        )
         if name and email:
             return f"{_clean(name)} <{_clean(email)}>", True
         told = process.run([*self.git_args, "var", "GIT_AUTHOR_IDENT"], check=False)
@@ -205,3 +208,10 @@ def timestamp(seconds: float | None = None) -> str:
 def _clean(text: str) -> str:
     """A name or an email without what git drops from them (git's ident.c: crud and angle brackets)."""
     return "".join(c for c in text if c not in "<>\n\0").strip(" .,:;\"'")
+
+
+def load_engines() -> None:
+    """Import what objects and refs will need; it takes tens of milliseconds, which a thread can spend while git works."""
+    with contextlib.suppress(ImportError):
+        import gitlumo.git.engine_pygit2
+        import gitlumo.git.pack  # noqa: F401

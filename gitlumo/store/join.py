@@ -104,7 +104,9 @@ def folders(runs: Iterable[Run]) -> dict[str, str]:
 def standing(foreign: Mapping[str, tuple[str, int]], runs: Iterable[str]) -> Foreign:
     """The foreign paths that stay: a file gives way where another path goes through it, and to a run's folder."""
     taken = set(runs)
-    inner = {"/".join(parts[:i]) for path in (*taken, *foreign) for parts in [path.split("/")] for i in range(1, len(parts))}
+    inner = {
+        "/".join(parts[:i]) for path in (*taken, *foreign) for parts in [path.split("/")] for i in range(1, len(parts))
+    }
     return {
         path: entry
         for path, entry in foreign.items()

@@ -360,4 +360,6 @@ def merge_message(count: int, paths: Iterable[str]) -> str:
     if len(ordered) > len(listed):
         listed.append(f"and {len(ordered) - len(listed)} more")
     body = "".join(f"{path}\n" for path in listed)
-    return f"merge {count} ledgers\n\n" + (f"{body}\n" if body else "") + f"Lumo-Format: {VERSION}\nLumo-Merge: {count}\n"
+    return (
+        f"merge {count} ledgers\n\n" + (f"{body}\n" if body else "") + f"Lumo-Format: {VERSION}\nLumo-Merge: {count}\n"
+    )

@@ -196,7 +196,9 @@ class Ledger:
         content = {blob.path: blob for blob in blobs if blob.path not in event.extra}
         identity = layout.read_identity(lambda path: event.extra.get(path) or event.folder.read(path))
         if identity is None:
-            raise LumoError(f"{event.folder.info_dir} is not a run: its uid, exp_name, test_name or progress is damaged")
+            raise LumoError(
+                f"{event.folder.info_dir} is not a run: its uid, exp_name, test_name or progress is damaged"
+            )
 
         def build(staging: Staging, base: str) -> tuple[str, set[str]]:
             root = read_commit(staging, base).tree

@@ -363,7 +363,9 @@ def _jsonable(value: Any) -> Any:
 
 
 def _point_to_json(point: Mapping[str, Any]) -> dict[str, Any]:
-    return {k: values.encode_number(v) if isinstance(v, float) and not math.isfinite(v) else v for k, v in point.items()}
+    return {
+        k: values.encode_number(v) if isinstance(v, float) and not math.isfinite(v) else v for k, v in point.items()
+    }
 
 
 def _copy(value: Any) -> Any:

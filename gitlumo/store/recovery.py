@@ -149,9 +149,7 @@ def publish(ledger: Ledger, pending: Pending) -> None:
     git = properties.info("git")
     snapshot = git.get("commit") if isinstance(git, dict) else None
     subject = layout.event_subject(properties.name, properties.state, record.best_facts(properties.metrics))
-    ledger.publish(
-        Event("end", pending.folder, subject, snapshot=snapshot, extra=pending.extra, fsync=True)
-    )
+    ledger.publish(Event("end", pending.folder, subject, snapshot=snapshot, extra=pending.extra, fsync=True))
     journal.unregister(ledger.lumo_dir, pending.run.uid)
 
 
@@ -188,5 +186,3 @@ def _folders(path: str) -> list[str]:
         return sorted(entry.name for entry in os.scandir(path) if entry.is_dir(follow_symlinks=False))
     except OSError:
         return []
-
-

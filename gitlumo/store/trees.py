@@ -49,7 +49,11 @@ def read_run(objects: Objects, folder: str) -> Run | None:
     if identity is None:
         return None
     edits = entries.get(layout.EDITS)
-    names = {e.name: e.id for e in read_tree(objects, edits.id).values() if not e.is_tree} if edits and edits.is_tree else {}
+    names = (
+        {e.name: e.id for e in read_tree(objects, edits.id).values() if not e.is_tree}
+        if edits and edits.is_tree
+        else {}
+    )
     record = object_id(objects.hash_name, TREE, format_tree(_without_edits(entries))) if edits else folder
     return Run(identity, record, names, folder=folder)
 
@@ -229,7 +233,9 @@ def _settle(
     return edit_tree(staging, root, changes) or staging.add_tree(())
 
 
-def unit_differences(objects: Objects, a: str | None, b: str | None) -> Iterator[tuple[str, Entry | None, Entry | None]]:
+def unit_differences(
+    objects: Objects, a: str | None, b: str | None
+) -> Iterator[tuple[str, Entry | None, Entry | None]]:
     """Where two ledgers' trees differ: folders at runs' places as a whole, everything else file by file."""
     yield from _unit_differences(objects, _as_tree(a), _as_tree(b), "", 0)
 

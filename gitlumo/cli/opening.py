@@ -1,0 +1,54 @@
+"""What every verb begins with: the repository, its settings, its ledger, its runs."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+
+from gitlumo.config import Settings, read_settings
+from gitlumo.git.repository import Repository, open_repository
+from gitlumo.store.ledger import Ledger
+from gitlumo.store.query import Runs
+from gitlumo.store.recovery import pending_runs
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A repository that a verb works on."""
+
+    repository: Repository
+    settings: Settings
+    ledger: Ledger
+
+    def runs(self) -> Runs:
+        """All runs: those of the ledgers here, and those that wait to be published.
+
+        Raises:
+            LumoError: If the ledger cannot be read.
+        """
+        view = self.ledger.view()
+        waiting = pending_runs(self.ledger.lumo_dir, self.settings.snapshot_max_file, self.settings.hostname)
+        return Runs(view.objects, view.tree, waiting)
+
+
+def open_here() -> Opened:
+    """Open the repository of the current folder, or of ``GIT_DIR``.
+
+    Raises:
+        NotARepository: If there is none.
+        UsageError: If a setting makes no sense.
+    """
+    repository = open_repository()
+    settings = read_settings(repository.config)
+    return Opened(repository, settings, Ledger(repository, settings))
+
+
+def natural(text: str) -> int:
+    """An argparse type: an integer that is not negative."""
+    try:
+        value = int(text)
+    except ValueError:
+        value = -1
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0")
+    return value
