@@ -1,4 +1,4 @@
-"""What every verb begins with: the repository, its settings, its ledger, its runs."""
+"""What every verb begins with: the repository, its settings, its branch, its runs."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from gitlumo.config import Settings, read_settings
 from gitlumo.git.repository import Repository, open_repository
-from gitlumo.store.ledger import Ledger
+from gitlumo.store.branch import Branch
 from gitlumo.store.query import Runs
-from gitlumo.store.recovery import pending_runs
+from gitlumo.store.pending import pending_runs
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class Opened:
 
     repository: Repository
     settings: Settings
-    ledger: Ledger
+    branch: Branch
 
     def runs(self) -> Runs:
         """All runs: those of the ledgers here, and those that wait to be published.
@@ -26,8 +26,8 @@ class Opened:
         Raises:
             LumoError: If the ledger cannot be read.
         """
-        view = self.ledger.view()
-        waiting = pending_runs(self.ledger.lumo_dir, self.settings.snapshot_max_file, self.settings.hostname)
+        view = self.branch.view()
+        waiting = pending_runs(self.branch.lumo_dir, self.settings.snapshot_max_file, self.settings.hostname)
         return Runs(view.objects, view.tree, waiting)
 
 
@@ -40,7 +40,7 @@ def open_here() -> Opened:
     """
     repository = open_repository()
     settings = read_settings(repository.config)
-    return Opened(repository, settings, Ledger(repository, settings))
+    return Opened(repository, settings, Branch(repository, settings))
 
 
 def natural(text: str) -> int:

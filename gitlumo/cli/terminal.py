@@ -31,9 +31,7 @@ def printable(text: str, *, newlines: bool = False) -> str:
 
 def width_of(text: str) -> int:
     """How many columns a text takes: wide East Asian characters and emoji two, combining marks none."""
-    return sum(
-        0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text
-    )
+    return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
 
 
 def shorten(text: str, width: int) -> str:
@@ -88,7 +86,9 @@ def screen(config: Mapping[str, Sequence[str]], git_args: Sequence[str], verb: s
         yield Screen(sys.stdout, colour, columns)
         return
     env = {"LESS": "FRX", "LV": "-c"} | dict(os.environ)
-    shown = subprocess.Popen(["sh", "-c", pager], stdin=subprocess.PIPE, env=env, encoding="utf-8", errors="backslashreplace")
+    shown = subprocess.Popen(
+        ["sh", "-c", pager], stdin=subprocess.PIPE, env=env, encoding="utf-8", errors="backslashreplace"
+    )
     assert shown.stdin is not None
     try:
         yield Screen(shown.stdin, colour, columns)

@@ -14,9 +14,10 @@ import os
 import re
 import shutil
 import signal
+import stat
 import subprocess
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -379,45 +380,24 @@ def _add_tracked(bench: _Bench, adding: subprocess.Popen[bytes], index: _Index) 
         TimeoutError: If it takes too long; the private index may hold anything then.
     """
     result = bench.finish(adding)
-    shown = list(_lying(bench.top, index.hidden))
+    shown = _lying(bench.top, index.hidden)
     if shown:
-        stdin = _lines(shown)
         for option in ("--no-assume-unchanged", "--no-skip-worktree"):  # git takes one of them at a time
-            bench.ask("update-index", "-z", option, "--stdin", stdin=stdin)
+            bench.ask("update-index", "-z", option, "--stdin", stdin=_lines(sorted(shown)))
         result = bench.run("add", "-u", "--sparse") if result.status == 0 else result
-    return _add_one_by_one(bench, index) if result.status else []
+    return _add_one_by_one(bench, index, set(index.hidden) - shown) if result.status else []
 
 
-def _lying(top: bytes, paths: Iterable[bytes]) -> Iterator[bytes]:
-    """Those of some paths at which a file lies; in a sparse checkout most of their folders are not there."""
-    folders: dict[bytes, bool] = {}
-    for path in paths:
-        folder = path.rpartition(b"/")[0]
-        if folder not in folders:
-            folders[folder] = os.path.isdir(os.path.join(top, folder))
-        if folders[folder] and not _is_gone(top, path):
-            yield path
+def _add_one_by_one(bench: _Bench, index: _Index, absent: set[bytes]) -> list[Skip]:
+    """Record tracked files when ``git add -u`` has failed, all but those on which it fails.
 
-
-def _is_gone(top: bytes, path: bytes) -> bool:
-    """Whether at a tracked file's path there is none any more: nothing, a folder, or a link on the way to it."""
-    at = path.find(b"/")
-    while at >= 0:
-        if os.path.islink(os.path.join(top, path[:at])):
-            return True
-        at = path.find(b"/", at + 1)
-    place = os.path.join(top, path)
-    return not os.path.lexists(place) or (os.path.isdir(place) and not os.path.islink(place))
-
-
-def _add_one_by_one(bench: _Bench, index: _Index) -> list[Skip]:
-    """Record tracked files when ``git add -u`` has failed, all but those on which it fails."""
-    changed = set(bench.ask("ls-files", "-z", "-m", "-d").split(b"\0")[:-1]) | set(index.unmerged)
-    links = set(index.submodules)
-    gone = sorted(path for path in changed if path not in links and _is_gone(bench.top, path))
-    bench.ask("update-index", "-z", "--force-remove", "--stdin", stdin=_lines(gone))
+    It is given every path: to say which have changed, git may have to run the very filter that fails.
+    """
+    paths = set(bench.ask("ls-files", "-z").split(b"\0")[:-1]) - absent
+    gone = paths - _lying(bench.top, paths) - set(index.submodules)
+    bench.ask("update-index", "-z", "--force-remove", "--stdin", stdin=_lines(sorted(gone)))
     command = ("update-index", "-z", "--add", "--remove", "--stdin")
-    refused, late = _feed(bench, command, sorted(changed - set(gone)), bench.until)
+    refused, late = _feed(bench, command, sorted(paths - gone), bench.until)
     if late:
         raise TimeoutError(untracked.SLOW)
     stages = [(skip.path, index.unmerged[skip.path]) for skip in refused if skip.path in index.unmerged]
@@ -427,6 +407,31 @@ def _add_one_by_one(bench: _Bench, index: _Index) -> list[Skip]:
         stdin += b"".join(b"%s\t%s\0" % (ours, path) for path, ours in stages if ours)
         bench.ask("update-index", "-z", "--index-info", stdin=stdin)
     return refused
+
+
+def _lying(top: bytes, paths: Iterable[bytes]) -> set[bytes]:
+    """Those of some tracked files' paths at which there is something to record: no folder, and not beyond a link."""
+    folders = {b"": True}  # in a sparse checkout most of them are not there
+
+    def is_real(folder: bytes) -> bool:
+        if folder not in folders:
+            above = folder.rpartition(b"/")[0]
+            folders[folder] = is_real(above) and stat.S_ISDIR(_mode(os.path.join(top, folder)))
+        return folders[folder]
+
+    lying = set()
+    for path in paths:
+        mode = _mode(os.path.join(top, path)) if is_real(path.rpartition(b"/")[0]) else 0
+        if mode and not stat.S_ISDIR(mode):
+            lying.add(path)
+    return lying
+
+
+def _mode(place: bytes) -> int:
+    try:
+        return os.lstat(place).st_mode
+    except OSError:
+        return 0
 
 
 def _add_untracked(bench: _Bench, paths: Sequence[bytes]) -> list[Skip]:

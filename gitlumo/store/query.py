@@ -13,7 +13,7 @@ from gitlumo.errors import FormatError, LumoError, NoSuchRun
 from gitlumo.git.objects import Entry, Objects, lookup, read_blob, read_tree, walk
 from gitlumo.store import layout, trees
 from gitlumo.store.record import Record
-from gitlumo.store.recovery import Pending
+from gitlumo.store.pending import Pending
 
 MAX_CANDIDATES = 10
 _UID_PREFIX = re.compile(r"[0-9a-f]{4,32}")
@@ -172,7 +172,9 @@ class Runs:
                 return found
             count += 1
         if not count:
-            raise NoSuchRun("there are no runs yet\ntry: with gitlumo.SimpleExperiment('digits') as exp: exp.log({'acc': .93})")
+            raise NoSuchRun(
+                "there are no runs yet\ntry: with gitlumo.SimpleExperiment('digits') as exp: exp.log({'acc': .93})"
+            )
         raise NoSuchRun(f"{text} goes back too far: there are {count} runs, the oldest is @~{count - 1}")
 
     def _named(self, exp_name: str | None, prefix: str) -> list[Found]:

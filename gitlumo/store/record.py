@@ -241,6 +241,11 @@ class Record:
         """The note: as edited, else as the run wrote it."""
         return str(self._edited()["note"])
 
+    @property
+    def deprecated(self) -> bool:
+        """Whether somebody marked the run as deprecated."""
+        return bool(self._edited()["deprecated"])
+
     def text(self, key: str) -> str | None:
         """A string that the run dumped, None where there is none."""
         data = self.read(layout.text_path(key))

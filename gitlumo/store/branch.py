@@ -1,0 +1,131 @@
+"""The ledger's branch as readers see it: which tips there are, and the join of their trees. Nothing here writes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from gitlumo.config import Settings
+from gitlumo.errors import GitError, LumoError, MissingObject, NotALedger
+from gitlumo.git.objects import Commit, Objects, Staging, read_commit
+from gitlumo.git.repository import Repository
+from gitlumo.store import trees
+
+RECENT = 100
+
+
+@dataclass(frozen=True)
+class View:
+    """A ledger as a reader sees it: the join of the local and the remote-tracking branches.
+
+    Attributes:
+        objects: Where its objects are, also those that only the join made.
+        tree: The id of its tree; None: there is no ledger.
+        tips: Ref name to commit id of each ledger that is in it.
+    """
+
+    objects: Objects
+    tree: str | None
+    tips: dict[str, str]
+
+
+class Branch:
+    """The branch that holds the ledger, and its remote-tracking kin.
+
+    Attributes:
+        repository: Where it is.
+        settings: The repository's settings.
+        lumo_dir: gitlumo's folder in the git common dir.
+    """
+
+    def __init__(self, repository: Repository, settings: Settings):
+        self.repository = repository
+        self.settings = settings
+        self.lumo_dir = repository.location.lumo_dir
+        self._hint = os.path.join(self.lumo_dir, "tip")
+        self._ledgers: dict[str, bool] = {}
+
+    def tips(self) -> dict[str, str]:
+        """The tips of all ledgers here: the local branch first, then remote-tracking ones; ref name to commit id.
+
+        Raises:
+            NotALedger: If the local branch holds something else.
+        """
+        ref = self.settings.ref
+        local = self.repository.refs.read(ref)
+        if local and not self.is_ledger(local):
+            old = f"{self.settings.branch}-old"
+            raise NotALedger(
+                f"the branch {self.settings.branch} is not a ledger of runs but holds commits of another kind\n"
+                f"give it another name:  git branch -m {self.settings.branch} {old}\n"
+                f"or the ledger:         git config lumo.branch lumo_runs"
+            )
+        found = {ref: local} if local else {}
+        ending = f"/{self.settings.branch}"
+        for name, id in self.repository.refs.list("refs/remotes/").items():
+            if name.endswith(ending) and name.count("/") >= 3 and self.is_ledger(id):
+                found[name] = id
+        return found
+
+    def is_ledger(self, tip: str) -> bool:
+        """Whether a commit, or a recent one on its first-parent line, bears a ``Lumo-Format`` trailer."""
+        if tip not in self._ledgers:
+            self._ledgers[tip] = any(commit.trailers("Lumo-Format") for _, commit in self._line(tip, RECENT))
+        return self._ledgers[tip]
+
+    def _line(self, tip: str, limit: int) -> Iterator[tuple[str, Commit]]:
+        """The first-parent line from a commit; in a shallow clone it ends early."""
+        at: str | None = tip
+        for _ in range(limit):
+            if at is None:
+                return
+            try:
+                commit = read_commit(self.repository.objects, at)
+            except (MissingObject, GitError):
+                return
+            yield at, commit
+            at = commit.parents[0] if commit.parents else None
+
+    def view(self) -> View:
+        """The joined tree of all ledgers here; writes nothing.
+
+        Raises:
+            NotALedger: If the local branch holds something else.
+            LumoError: If the branch was deleted.
+        """
+        tips = self.tips()
+        if not tips and self.lost_tip():
+            raise LumoError(
+                f"the branch {self.settings.branch} was deleted (it was at {str(self.lost_tip())[:12]})\n"
+                "type 'git lumo recover' to bring it back"
+            )
+        staging = Staging(self.repository.objects)
+        tree: str | None = None
+        for tip in self._heads(staging, tips.values()):
+            tree = trees.join_trees(staging, tree, read_commit(staging, tip).tree)
+        return View(staging, tree, tips)
+
+    def lost_tip(self) -> str | None:
+        """The tip that the branch had when this repository last moved it, if the branch is gone and the commit is not."""
+        if self.repository.refs.read(self.settings.ref):
+            return None
+        try:
+            with open(self._hint, encoding="ascii") as source:
+                branch, _, tip = source.read().strip().rpartition(" ")
+        except (OSError, ValueError):
+            return None
+        return tip if branch == self.settings.branch and self.repository.objects.has(tip) else None
+
+    def _heads(self, objects: Objects, tips: Iterable[str]) -> list[str]:
+        """The tips that are no ancestors of others, sorted by (committer time, id)."""
+        distinct = sorted(set(tips))
+        heads = [
+            tip for tip in distinct if not any(other != tip and objects.is_ancestor(tip, other) for other in distinct)
+        ]
+        return sorted(heads, key=lambda tip: (read_commit(objects, tip).time, tip))
+
+    def has_snapshot(self, commit: str) -> bool:
+        """Whether a recent event of the local branch already reaches a snapshot."""
+        tip = self.repository.refs.read(self.settings.ref)
+        return bool(tip) and any(commit in found.parents[1:] for _, found in self._line(tip or "", RECENT))

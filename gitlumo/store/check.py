@@ -1,0 +1,89 @@
+"""Checking a ledger against its format: what is damaged, misplaced, doubled or of a later version."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from gitlumo import values
+from gitlumo.errors import FormatError, LumoError
+from gitlumo.git.objects import Objects, read_tree
+from gitlumo.store import join, layout, record, trees
+from gitlumo.store.query import TreeFiles
+from gitlumo.store.record import Record
+
+
+def check_ledger(objects: Objects, tree: str | None) -> tuple[int, list[str]]:
+    """Check every run of a ledger's tree.
+
+    Returns:
+        How many runs there are, and what is wrong, a line each.
+    """
+    problems: list[str] = []
+    runs: dict[str, join.Run] = {}
+    count = 0
+    for place in trees.places(objects, tree):
+        count += 1
+        run = trees.read_run(objects, place.tree)
+        if run is None:
+            problems.append(f"{place.path}: no run: its uid, exp_name, test_name or progress is damaged")
+            continue
+        for other, known in runs.items():
+            if known.uid == run.uid:
+                problems.append(f"{place.path}: the same run (uid {run.uid}) as {other}")
+        runs[place.path] = run
+        if not run.purged:
+            problems += [f"{place.path}/{problem}" for problem in check_run(objects, place.tree, run.uid)]
+    belongs = {uid: path for path, uid in join.folders(join.collect(runs.values()).values()).items()}
+    problems += [f"{path}: belongs at {belongs[r.uid]}" for path, r in runs.items() if belongs[r.uid] != path]
+    problems += [f"{path}: not part of a run" for path in sorted(_foreign(objects, tree))]
+    return count, problems
+
+
+def _foreign(objects: Objects, tree: str | None) -> Iterator[str]:
+    for path, entry, _ in trees.unit_differences(objects, tree, None):
+        if entry and not entry.is_tree:
+            yield path
+
+
+def check_run(objects: Objects, tree: str, uid: str) -> Iterator[str]:
+    """What is wrong in one run's folder, each beginning with the file.
+
+    Args:
+        objects: Where it is.
+        tree: The folder's tree.
+        uid: The run.
+    """
+    files = TreeFiles(objects, tree)
+    try:
+        layout.check_version(files.read)
+    except LumoError as error:
+        yield f"info/format.json: {error}"
+        return
+    for path in files.paths():
+        data = files.read(path) or b""
+        if path.endswith(".json") and path.partition("/")[0] in ("info", layout.METRICS, layout.EDITS):
+            try:
+                if values.to_bytes(values.from_bytes(data)) != data:
+                    yield f"{path}: not in the canonical form"
+            except (FormatError, ValueError) as error:
+                yield f"{path}: {error}"
+    for name in _edits(objects, tree):
+        if layout.parse_edit(name, files.read(f"{layout.EDITS}/{name}") or b"", uid) is None:
+            yield f"{layout.EDITS}/{name}: no edit of this run"
+    lines = list(record.history_lines(files.read, files.paths()))
+    torn = sum(line is None for line in lines)
+    if torn:
+        yield f"history: {torn} torn line{'s' if torn > 1 else ''}"
+    folded = record.fold(line for line in lines if line)
+    expected = record.metrics_to_bytes(folded) if folded else None
+    if files.read(layout.METRICS) != expected:
+        yield f"{layout.METRICS}: not what the history says"
+    try:
+        _ = Record(files.read, files.paths, "").properties
+    except FormatError as error:
+        yield str(error).lstrip("/")
+
+
+def _edits(objects: Objects, tree: str) -> list[str]:
+    entry = read_tree(objects, tree).get(layout.EDITS)
+    return list(read_tree(objects, entry.id)) if entry and entry.is_tree else []

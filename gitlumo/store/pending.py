@@ -1,0 +1,110 @@
+"""Runs that are not wholly published, as their folders are now, and which of them are dead. Nothing here writes."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from gitlumo import machine, values
+from gitlumo.errors import FormatError
+from gitlumo.store import journal, layout, record
+from gitlumo.store.journal import Folder, OpenRun
+from gitlumo.store.record import Record
+
+
+@dataclass
+class Pending:
+    """A run in the register, as its folder is now.
+
+    Attributes:
+        run: Its entry in the register.
+        folder: Its files.
+        extra: Files as they are to be read instead of those in the folder.
+        record: The run, read through ``extra``.
+        dead: True, False, or None where this process may not judge.
+    """
+
+    run: OpenRun
+    folder: Folder
+    extra: dict[str, bytes]
+    record: Record
+    dead: bool | None
+
+    @property
+    def ended(self) -> bool:
+        """Whether its owner has ended it."""
+        return self.record.progress.get("end") is not None
+
+
+def open_run(run: OpenRun, max_file: int, here: machine.Process) -> Pending | None:
+    """A registered run as it is now: metrics up to its last line, ``killed`` where its process is dead.
+
+    Returns:
+        None where the folder holds no run: its start was cut short.
+    """
+    folder = Folder(run.info_dir, max_file)
+    try:
+        identity = layout.read_identity(folder.read)
+    except OSError:
+        identity = None
+    if identity is None or identity.uid != run.uid:
+        return None
+    extra: dict[str, bytes] = {}
+
+    def read(path: str) -> bytes | None:
+        return extra.get(path) or folder.read(path)
+
+    lines = [line for line in record.history_lines(folder.read, folder.paths()) if line]
+    if lines:
+        extra[layout.METRICS] = record.metrics_to_bytes(record.fold(lines))
+    pending = Pending(run, folder, extra, Record(read, lambda: sorted({*folder.paths(), *extra}), run.info_dir), None)
+    if not pending.ended:
+        pending.dead = machine.is_dead(_owner(pending.record.info("pinfo") or {}), here)
+        if pending.dead:
+            mark_killed(pending, identity.seq)
+    return pending
+
+
+def _owner(pinfo: dict[str, Any]) -> machine.Process:
+    obj = pinfo.get("obj") if isinstance(pinfo.get("obj"), dict) else {}
+    started = (obj or {}).get("ticks")
+    fields = [pinfo.get(key) if isinstance(pinfo.get(key), str) else None for key in ("host", "boot", "namespace")]
+    pid = pinfo.get("pid")
+    return machine.Process(pid if type(pid) is int else 0, started if type(started) is int else None, *fields)
+
+
+def mark_killed(pending: Pending, seq: int) -> None:
+    """Let a run be read, and published, as found dead now, with the sequence number ``seq``."""
+    progress = pending.record.progress
+    heard = _last_heard(pending.folder)
+    progress.update(killed=values.time_text(time.time()), seq=seq)
+    if heard is not None:
+        progress["last_edit_time"] = values.time_text(heard)
+    pending.extra[layout.info_path("progress")] = values.to_bytes(values.encode(progress))
+
+
+def _last_heard(folder: Folder) -> float | None:
+    """When the run last wrote, in seconds since 1970."""
+    written = [path for path in folder.paths() if layout.chunk_number(path) is not None or path.startswith("info/")]
+    times = []
+    for path in written:
+        try:
+            times.append(os.stat(os.path.join(folder.info_dir, path)).st_mtime)
+        except OSError:
+            continue
+    return max(times, default=None)
+
+
+def pending_runs(lumo_dir: str, max_file: int, hostname: str) -> Iterator[Pending]:
+    """All registered runs as they are now."""
+    here = machine.this_process(hostname)
+    for run in journal.open_runs(lumo_dir):
+        try:
+            pending = open_run(run, max_file, here)
+        except (OSError, FormatError):
+            continue  # damaged while it is read here; 'git lumo recover' says so
+        if pending:
+            yield pending
