@@ -17,7 +17,7 @@ def check_metric(key: object) -> None:
     """
     if not isinstance(key, str) or not key:
         raise InvalidValue(f"a metric's name is a string that is not empty, not {key!r}")
-    values.encode(key, f"metric {ascii(key)}")
+    values.encode(key, f"metric {key!a}")
 
 
 def integer_step(step: Any) -> int:

@@ -131,7 +131,7 @@ def _claim(began: Beginning, exp_name: str, test_name: str | None) -> None:
     except OSError as error:
         raise LumoError(
             f"cannot record below {info_root}: {error.strerror}\n"
-            "make it writable, or record elsewhere: git config lumo.infoRoot DIR; LUMO_DISABLED=1 runs without recording"
+            "make it writable, or run without recording: LUMO_DISABLED=1"
         ) from None
 
 

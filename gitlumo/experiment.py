@@ -16,7 +16,7 @@ from gitlumo.hooks import BUILT_IN, ExpHook
 from gitlumo.recorded import ENDED, NEW, OPEN
 from gitlumo.silence import Silence, is_silent, slurm_is_unclear
 from gitlumo.store import layout, record
-from gitlumo.store.journal import Folder, Journal, register, unregister
+from gitlumo.store.journal import Journal, register, unregister
 from gitlumo.store.record import Record
 from gitlumo.writing import Writing
 
@@ -241,7 +241,7 @@ class Experiment(Writing):
                 if self._folder.skipped:
                     self._save("skipped", self._folder.skipped)
                 subject = layout.event_subject(self.label, self.state, self._facts(kind))
-                snapshot = (self.load_info("git") or {}).get("commit") if kind == "start" else None
+                snapshot = (self.load_info("git") or {}).get("commit")
                 self.ledger.publish(Event(kind, self._folder, subject, snapshot, fsync=kind != "start"))
                 return True
         return False

@@ -152,7 +152,7 @@ def _storable(text: str) -> str:
 
 
 class FinalReport(ExpHook):
-    """Prints on standard error what one wants to see at the end: curves, best values, what was left out, what to type next."""
+    """Prints at the end, on standard error: curves, best values, what was left out, what to type next."""
 
     def on_end(self, exp: Experiment) -> None:
         """Print it."""

@@ -86,7 +86,7 @@ class Recorded:
 
     @property
     def properties(self) -> dict[str, Any]:
-        """All that is known of the run: the specification's keys, ``uid``, ``state``, ``metrics``, and whatever was dumped.
+        """All that is known of the run: what was recorded, what edits say, ``state`` and ``metrics``.
 
         Raises:
             FormatError: If a file is damaged; it names file and run.

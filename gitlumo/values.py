@@ -1,4 +1,4 @@
-"""Python values to JSON and back (docs/format.md, section 2). Libraries are recognised by their shape, never imported."""
+"""Python values to JSON and back (docs/format.md, section 2). Libraries are known by their shape, never imported."""
 
 from __future__ import annotations
 

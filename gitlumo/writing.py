@@ -68,7 +68,7 @@ class Writing(Recorded):
         self._log(metrics, step, False, None)
 
     def _log(
-        self, metrics: Mapping[str, Any], step: int | None, cmp: str | None | bool, companions: dict[str, Any] | None
+        self, metrics: Mapping[str, Any], step: int | None, cmp: str | bool | None, companions: dict[str, Any] | None
     ) -> None:
         if self._mode != OPEN:
             self._check_open("log()")
@@ -100,7 +100,7 @@ class Writing(Recorded):
                     metric.cmp = cmp if isinstance(cmp, str) else None
                 metric.add(number, step, companions or {})
 
-    def _extra(self, numbers: Iterable[str], cmp: str | None | bool, stored: values.Json) -> dict[str, Any] | None:
+    def _extra(self, numbers: Iterable[str], cmp: str | bool | None, stored: values.Json) -> dict[str, Any] | None:
         """What a line of history says besides the numbers; ``$cmp`` only where it changes something."""
         known = self._metrics
         changes = any((known[key].cmp if key in known else None) != cmp for key in numbers)

@@ -74,10 +74,10 @@ def _is_deprecated(found: Found) -> bool:
 
 
 def differing(rows: list[Row]) -> tuple[list[str], list[str]]:
-    """The parameters in which rows differ, and the metrics that any row has."""
+    """The parameters in which the rows that have them differ, and the metrics that any row has."""
     whole = [row for row in rows if row.state != BROKEN]
     keys = dict.fromkeys(key for row in whole for key in row.params)
-    params = [key for key in keys if len({repr(row.params.get(key)) for row in whole}) > 1]
+    params = [key for key in keys if len({repr(row.params[key]) for row in whole if key in row.params}) > 1]
     return params, list(dict.fromkeys(key for row in whole for key in row.metrics))
 
 
@@ -149,7 +149,7 @@ def _print_table(out: Screen, rows: list[Row]) -> None:
 
 
 def align(cells: list[list[str]], right: set[int], width: int | None) -> list[str]:
-    """Rows of cells as lines of equal columns; columns that a terminal of ``width`` cannot hold are left out from the right.
+    """Rows of cells as lines of equal columns; those that a terminal cannot hold are left out from the right.
 
     Args:
         cells: The first row holds the heads.

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from gitlumo.config import Settings, read_settings
 from gitlumo.git.repository import Repository, open_repository
 from gitlumo.store.branch import Branch
-from gitlumo.store.query import Runs
 from gitlumo.store.pending import pending_runs
+from gitlumo.store.query import Runs
 
 
 @dataclass(frozen=True)

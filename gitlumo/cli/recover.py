@@ -15,7 +15,7 @@ def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--force",
         metavar="EXP",
-        help="take this run for dead, although this machine cannot see its process (it ran elsewhere, or before a restart)",
+        help="take this run for dead although its process cannot be seen here (it ran elsewhere, or before a restart)",
     )
 
 

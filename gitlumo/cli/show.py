@@ -11,7 +11,7 @@ from typing import Any
 from gitlumo import sparkline
 from gitlumo.cli import facts
 from gitlumo.cli.opening import open_here
-from gitlumo.cli.terminal import STATE_COLOURS, Screen, printable, screen
+from gitlumo.cli.terminal import STATE_COLOURS, Screen, printable, screen, shorten
 from gitlumo.errors import LumoError, UsageError
 from gitlumo.store.layout import metric_name
 from gitlumo.store.query import Found
@@ -19,6 +19,7 @@ from gitlumo.store.record import to_json
 
 CURVE_WIDTH = 32
 FILES_SHOWN = 20
+VALUE_WIDTH = 100
 PACKAGES_SHOWN = 8
 
 
@@ -114,7 +115,8 @@ def _head(run: Mapping[str, Any]) -> Iterator[str]:
     start = str(progress.get("start"))
     yield f"start     {start.replace('T', ' ')} ({facts.age(start)}), took {facts.duration(progress)}"
     if run["state"] == "running":
-        yield f"progress  {100 * (progress.get('ratio') or 0):.0f} %, last heard {facts.age(progress.get('last_edit_time'))}"
+        heard = facts.age(progress.get("last_edit_time"))
+        yield f"progress  {100 * (progress.get('ratio') or 0):.0f} %, last heard {heard}"
     elif progress.get("end_code"):
         yield f"ended     with status {progress['end_code']}"
     yield f"uid       {run['uid']}"
@@ -159,7 +161,7 @@ def _metrics(found: Found, metrics: Mapping[str, Mapping[str, Any]]) -> Iterator
         spread = f"from {facts.number(metric['min'])} to {facts.number(metric['max'])}"
         yield f"{key:{width}}  {curve}  last {facts.number(metric['last'])}{best}, {spread}, {metric['count']} values"
         for name, value in (metric.get("with") or {}).items():
-            yield f"{'':{width}}  with {name} = {value}"
+            yield shorten(f"{'':{width}}  with {name} = {value}", VALUE_WIDTH)
     torn = found.record.torn_lines()
     if torn:
         yield f"{torn} line{'s' if torn > 1 else ''} of the history torn by a crash"

@@ -8,6 +8,7 @@ a moment while gc runs, ``.idx``.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import os
@@ -55,7 +56,7 @@ def write_pack(
         place: Where.
         new: Object id to its type and content.
         note: What to write into the ``.keep``.
-        with_pack: Path without ending of a pack and index that ``git pack-objects`` made; its objects come first in the new pack.
+        with_pack: Path without ending of a pack and index that ``git pack-objects`` made; its objects go along.
         fsync: Whether the pack is to survive a power cut before this returns.
 
     Returns:
@@ -97,7 +98,7 @@ def write_pack(
 def _write_objects(
     out: IO[bytes], hash_name: str, new: Mapping[str, NewObject], with_pack: str | None
 ) -> tuple[list[tuple[bytes, int, int | None]], bytes]:
-    """A whole pack: header, the other pack's entries byte for byte (its deltas are relative), the new objects, checksum."""
+    """Header, the other pack's entries byte for byte (its deltas are relative), new objects, checksum."""
     form = _FORMATS[hash_name]
     checksum = hashlib.new(hash_name, usedforsecurity=False)
     entries: list[tuple[bytes, int, int | None]] = []
@@ -168,10 +169,8 @@ def _fsync_folder(path: str) -> None:
 
 
 def _unlink(path: str) -> None:
-    try:
+    with contextlib.suppress(OSError):  # it was never made, or gc was faster
         os.unlink(path)
-    except OSError:
-        pass  # it was never made, or gc was faster
 
 
 def is_whole(base: str) -> bool:

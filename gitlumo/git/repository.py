@@ -91,7 +91,7 @@ class Repository:
 
     @cached_property
     def config(self) -> dict[str, list[str]]:
-        """git's configuration, all scopes, as far as gitlumo reads it: lower-case name to values, the last strongest."""
+        """git's configuration as far as gitlumo reads it: lower-case name to all values, the last one strongest."""
         result = process.run([*self.git_args, "config", "-z", "--get-regexp", _CONFIG], check=False)
         config: dict[str, list[str]] = {}
         for item in result.out.decode("utf-8", "surrogateescape").split("\0")[:-1]:
@@ -211,7 +211,7 @@ def _clean(text: str) -> str:
 
 
 def load_engines() -> None:
-    """Import what objects and refs will need; it takes tens of milliseconds, which a thread can spend while git works."""
+    """Import what objects and refs will need: tens of milliseconds, which a thread can spend while git works."""
     with contextlib.suppress(ImportError):
         import gitlumo.git.engine_pygit2
         import gitlumo.git.pack  # noqa: F401

@@ -17,7 +17,7 @@ import signal
 import stat
 import subprocess
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -35,6 +35,7 @@ UNBORN_TIME = 1679616000
 
 _CONFIG = (
     "core.splitIndex=false",  # the copy is written whole, not as a part of the user's shared index
+    "core.ignoreStat=false",  # it would mark what is added here as not to be looked at
     "core.safecrlf=false",  # it would refuse files for their line ends
     "core.hooksPath=/dev/null",
     "core.fsmonitor=false",  # what lies in the tree counts, not what a daemon heard
@@ -50,7 +51,10 @@ _GRACE = 0.5  # seconds for recording what was found when looking took all the t
 _SHOWN = 1000  # paths that are listed for one reason; more of them are only counted
 _PLAIN = b"H 100"  # an index entry of a file, neither hidden nor unmerged
 _HOPELESS = re.compile(rb"No space left on device|Disk quota exceeded|Read-only file system")
-_CULPRIT = re.compile(rb"^fatal: Unable to process path (.*)\n\Z", re.MULTILINE | re.DOTALL)
+_CULPRITS = (
+    re.compile(rb"^fatal: Unable to process path (.*)\n\Z", re.MULTILINE | re.DOTALL),
+    re.compile(rb"^fatal: (.*): clean filter '[^\n]*' failed\n\Z", re.MULTILINE | re.DOTALL),
+)
 _UNOPENED = re.compile(rb"^warning: could not open directory '(.*)': (.*)$", re.MULTILINE)
 
 
@@ -216,12 +220,12 @@ class _Index:
 
     Attributes:
         submodules: Paths of gitlinks.
-        hidden: Paths that git does not look at: skip-worktree, assume-unchanged.
+        hidden: Paths that git does not look at (skip-worktree, assume-unchanged) to ``mode id``.
         unmerged: Path to ``mode id`` of our side (stage 2), None where we have deleted it.
     """
 
     submodules: list[bytes] = field(default_factory=list)
-    hidden: list[bytes] = field(default_factory=list)
+    hidden: dict[bytes, bytes] = field(default_factory=dict)
     unmerged: dict[bytes, bytes | None] = field(default_factory=dict)
 
 
@@ -364,12 +368,11 @@ def _odd_entries(entries: Iterable[bytes]) -> _Index:
         about, _, path = entry.partition(b"\t")
         tag, mode, id, stage = about.split(b" ")
         if stage != b"0":
-            ours = mode + b" " + id if stage == b"2" else None
-            index.unmerged[path] = ours or index.unmerged.get(path)
+            index.unmerged[path] = mode + b" " + id if stage == b"2" else index.unmerged.get(path)
         elif mode == b"160000":
             index.submodules.append(path)
         elif tag.islower() or tag == b"S":
-            index.hidden.append(path)
+            index.hidden[path] = mode + b" " + id
     return index
 
 
@@ -380,58 +383,79 @@ def _add_tracked(bench: _Bench, adding: subprocess.Popen[bytes], index: _Index) 
         TimeoutError: If it takes too long; the private index may hold anything then.
     """
     result = bench.finish(adding)
-    shown = _lying(bench.top, index.hidden)
-    if shown:
-        for option in ("--no-assume-unchanged", "--no-skip-worktree"):  # git takes one of them at a time
-            bench.ask("update-index", "-z", option, "--stdin", stdin=_lines(sorted(shown)))
-        result = bench.run("add", "-u", "--sparse") if result.status == 0 else result
-    return _add_one_by_one(bench, index, set(index.hidden) - shown) if result.status else []
+    shown = {path: index.hidden[path] for path in _lying(bench.top, index.hidden)}
+    if shown and result.status == 0:
+        result = _set_entries(bench, shown)
+        if result.status == 0:
+            result = bench.run("add", "-u", "--sparse")
+    return _add_one_by_one(bench, index, shown) if result.status else []
 
 
-def _add_one_by_one(bench: _Bench, index: _Index, absent: set[bytes]) -> list[Skip]:
+def _set_entries(bench: _Bench, entries: Mapping[bytes, bytes | None]) -> Result:
+    """Set index entries to ``mode id`` (None: remove them), without flags and without what git knew of the file.
+
+    So git looks at the file again when it is told to add it, and only then.
+    """
+    none = b"0 " + b"0" * (40 if bench.location.hash_name == "sha1" else 64)
+    stdin = b"".join(b"%s\t%s\0" % (none, path) for path in sorted(entries))
+    stdin += b"".join(b"%s\t%s\0" % (entry, path) for path, entry in sorted(entries.items()) if entry)
+    return bench.run("update-index", "-z", "--index-info", stdin=stdin)
+
+
+def _add_one_by_one(bench: _Bench, index: _Index, shown: Mapping[bytes, bytes]) -> list[Skip]:
     """Record tracked files when ``git add -u`` has failed, all but those on which it fails.
 
-    It is given every path: to say which have changed, git may have to run the very filter that fails.
+    It is given every path: to say which have changed, git may have to run the very filter that fails. For the same
+    reason racy entries are set anew first: git runs filters on them whenever it writes the index.
     """
-    paths = set(bench.ask("ls-files", "-z").split(b"\0")[:-1]) - absent
-    gone = paths - _lying(bench.top, paths) - set(index.submodules)
-    bench.ask("update-index", "-z", "--force-remove", "--stdin", stdin=_lines(sorted(gone)))
+    since = int(os.stat(bench.index).st_mtime)
+    staged: dict[bytes, bytes] = {}
+    for entry in bench.ask("ls-files", "-z", "-s").split(b"\0")[:-1]:
+        about, _, path = entry.partition(b"\t")
+        if path in shown or path not in index.hidden:
+            staged[path] = about.rpartition(b" ")[0]
+    lying = _lying(bench.top, staged)
+    gone = staged.keys() - lying.keys() - set(index.submodules)
+    racy = {path for path, mtime in lying.items() if mtime >= since and path not in index.unmerged}
+    anew = {path: staged[path] for path in racy | shown.keys()}
+    result = _set_entries(bench, anew | dict.fromkeys(gone))
+    if result.status:
+        raise GitError(result.message)
     command = ("update-index", "-z", "--add", "--remove", "--stdin")
-    refused, late = _feed(bench, command, sorted(paths - gone), bench.until)
+    refused, late = _feed(bench, command, sorted(staged.keys() - gone), bench.until)
     if late:
         raise TimeoutError(untracked.SLOW)
-    stages = [(skip.path, index.unmerged[skip.path]) for skip in refused if skip.path in index.unmerged]
-    if stages:  # a tree cannot be written from unmerged entries: ours is HEAD's
-        none = b"0" * (40 if bench.location.hash_name == "sha1" else 64)
-        stdin = b"".join(b"0 %s\t%s\0" % (none, path) for path, _ in stages)
-        stdin += b"".join(b"%s\t%s\0" % (ours, path) for path, ours in stages if ours)
-        bench.ask("update-index", "-z", "--index-info", stdin=stdin)
+    # A tracked file that is left out is as in the index, and an unmerged one as in HEAD: no tree is written of it else.
+    unmerged = {skip.path: index.unmerged[skip.path] for skip in refused if skip.path in index.unmerged}
+    if unmerged:
+        _set_entries(bench, unmerged)
     return refused
 
 
-def _lying(top: bytes, paths: Iterable[bytes]) -> set[bytes]:
-    """Those of some tracked files' paths at which there is something to record: no folder, and not beyond a link."""
+def _lying(top: bytes, paths: Iterable[bytes]) -> dict[bytes, float]:
+    """Those of some tracked files' paths at which something lies, with its mtime: no folder, and not beyond a link."""
     folders = {b"": True}  # in a sparse checkout most of them are not there
 
     def is_real(folder: bytes) -> bool:
         if folder not in folders:
             above = folder.rpartition(b"/")[0]
-            folders[folder] = is_real(above) and stat.S_ISDIR(_mode(os.path.join(top, folder)))
+            found = _lstat(os.path.join(top, folder)) if is_real(above) else None
+            folders[folder] = found is not None and stat.S_ISDIR(found.st_mode)
         return folders[folder]
 
-    lying = set()
+    lying = {}
     for path in paths:
-        mode = _mode(os.path.join(top, path)) if is_real(path.rpartition(b"/")[0]) else 0
-        if mode and not stat.S_ISDIR(mode):
-            lying.add(path)
+        found = _lstat(os.path.join(top, path)) if is_real(path.rpartition(b"/")[0]) else None
+        if found and not stat.S_ISDIR(found.st_mode):
+            lying[path] = found.st_mtime
     return lying
 
 
-def _mode(place: bytes) -> int:
+def _lstat(place: bytes) -> os.stat_result | None:
     try:
-        return os.lstat(place).st_mode
+        return os.lstat(place)
     except OSError:
-        return 0
+        return None
 
 
 def _add_untracked(bench: _Bench, paths: Sequence[bytes]) -> list[Skip]:
@@ -471,9 +495,9 @@ def _feed(
             continue
         if _HOPELESS.search(result.err):
             raise GitError(result.message)
-        named = _CULPRIT.search(result.err)
-        if len(part) == 1 or (named and named[1] in part):
-            at = part.index(named[1]) if named and named[1] in part else 0
+        named = [found[1] for pattern in _CULPRITS if (found := pattern.search(result.err)) and found[1] in part]
+        if named or len(part) == 1:
+            at = part.index(named[0]) if named else 0
             refused.append(Skip(part[at], _words(result)))
             parts += [part[at + 1 :], part[:at]]
         else:

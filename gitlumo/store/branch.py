@@ -107,7 +107,7 @@ class Branch:
         return View(staging, tree, tips)
 
     def lost_tip(self) -> str | None:
-        """The tip that the branch had when this repository last moved it, if the branch is gone and the commit is not."""
+        """The tip to which this repository last moved the branch, if the branch is gone and the commit is not."""
         if self.repository.refs.read(self.settings.ref):
             return None
         try:

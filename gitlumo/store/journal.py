@@ -6,6 +6,7 @@ write returned, and at most one torn line.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections import deque
@@ -130,20 +131,14 @@ def write_whole(path: str, data: bytes) -> None:
     """
     folder = os.path.dirname(path)
     temporary = os.path.join(folder, f"{_TEMPORARY}{os.getpid()}-{os.urandom(4).hex()}")
+    os.makedirs(folder, exist_ok=True)
     try:
-        try:
-            out = open(temporary, "xb")
-        except FileNotFoundError:
-            os.makedirs(folder, exist_ok=True)
-            out = open(temporary, "xb")
-        with out:
+        with open(temporary, "xb") as out:
             out.write(data)
         os.replace(temporary, path)
     except OSError:
-        try:
+        with contextlib.suppress(OSError):  # it was never made
             os.unlink(temporary)
-        except OSError:
-            pass  # it was never made
         raise
 
 
@@ -257,10 +252,8 @@ def register(lumo_dir: str, uid: str, info_dir: str) -> None:
 
 def unregister(lumo_dir: str, uid: str) -> None:
     """Note that a run is wholly published."""
-    try:
+    with contextlib.suppress(FileNotFoundError):  # somebody else published it
         os.unlink(_register_path(lumo_dir, uid))
-    except FileNotFoundError:
-        pass  # somebody else published it
 
 
 def open_runs(lumo_dir: str) -> list[OpenRun]:

@@ -220,7 +220,7 @@ class Line:
     step: int
     time: float
     numbers: dict[str, int | float]
-    cmp: str | None | bool
+    cmp: str | bool | None
     companions: dict[str, Any]
 
 

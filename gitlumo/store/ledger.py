@@ -6,12 +6,12 @@ import contextlib
 import os
 import random
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from gitlumo import machine
 from gitlumo.config import Settings
-from gitlumo.errors import GitError, LumoError, MissingObject, NotALedger, RefMoved, TooNew
+from gitlumo.errors import GitError, LumoError, NotALedger, RefMoved, TooNew
 from gitlumo.git import pack, process
 from gitlumo.git.objects import (
     FILE_MODE,
@@ -19,7 +19,6 @@ from gitlumo.git.objects import (
     Commit,
     Entry,
     NewObject,
-    Objects,
     Staging,
     edit_tree,
     read_commit,
@@ -151,7 +150,8 @@ class Ledger(Branch):
             versions = [int(v) for v in read_commit(staging, tip).trailers("Lumo-Format") if v.isdecimal()]
             if max(versions, default=0) > layout.VERSION:
                 raise TooNew(
-                    f"the ledger is written in format {max(versions)}; this gitlumo writes {layout.VERSION}: install a newer gitlumo"
+                    f"the ledger is written in format {max(versions)}, and this gitlumo writes {layout.VERSION}\n"
+                    "install a newer gitlumo; until then runs are kept on disk"
                 )
         return heads[0] if len(heads) == 1 else self._merge(staging, heads)
 
@@ -173,7 +173,7 @@ class Ledger(Branch):
         """Move the branch to what ``build`` makes of its tip: one pack, then compare-and-swap; again if it had moved.
 
         Args:
-            build: Given where to put objects and the commit to stand on, returns the new tip and ids that need not be written.
+            build: Given where to put objects and the commit to stand on, returns the new tip, and ids not to write.
             why: For the reflog.
             snapshot: A commit whose waiting pack goes along.
             fsync: Whether the result is to survive a power cut.
@@ -202,7 +202,7 @@ class Ledger(Branch):
                     time.sleep(random.uniform(0, min(0.2, 0.005 * 2 ** min(attempt, 6))))
                     continue
                 self._settle_tip(tip, base, fsync)
-                if snapshot:
+                if snapshot and snapshot in read_commit(objects, tip).parents[1:]:
                     pack.remove_pack(self.code_pack(snapshot))
                 return tip
         raise AssertionError("unreachable")
@@ -233,7 +233,7 @@ class Ledger(Branch):
         where = self.repository.worktree_with(self.settings.ref)
         if where:
             raise NotALedger(
-                f"the branch {self.settings.branch} is checked out in {where}, and moving it would change what is there\n"
+                f"the branch {self.settings.branch} is checked out in {where}; moving it would change what is there\n"
                 f"leave it:  git -C {where} switch --detach;  then type 'git lumo recover'"
             )
 

@@ -12,8 +12,8 @@ from gitlumo import ids
 from gitlumo.errors import FormatError, LumoError, NoSuchRun
 from gitlumo.git.objects import Entry, Objects, lookup, read_blob, read_tree, walk
 from gitlumo.store import layout, trees
-from gitlumo.store.record import Record
 from gitlumo.store.pending import Pending
+from gitlumo.store.record import Record
 
 MAX_CANDIDATES = 10
 _UID_PREFIX = re.compile(r"[0-9a-f]{4,32}")
@@ -109,8 +109,11 @@ class Runs:
                 yield from heapq.merge(*groups, key=lambda found: found.start, reverse=True)
 
     def _day(self, exp_name: str, day: str, tree: str) -> Iterator[Found]:
-        """One experiment's runs of one day. Their ordinals say their order, unless two have the same:
-        then clones counted apart, and the runs' own start times decide."""
+        """One experiment's runs of one day.
+
+        Their ordinals say their order, unless two have the same one: then clones have counted apart, and the runs'
+        own start times decide.
+        """
         places = list(trees.day_places(self._objects, f"{exp_name}/{day}", tree))
         ordinals = [ids.ordinal_of(_name(place.path)) for place in places]
         if None not in ordinals and len(set(ordinals)) == len(ordinals):

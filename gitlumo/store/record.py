@@ -1,4 +1,4 @@
-"""The model of one run that the write side and the read side share: its files as properties, metrics, history, edits."""
+"""One run as the write side and the read side know it: its files as properties, metrics, history, edits."""
 
 from __future__ import annotations
 
@@ -317,7 +317,7 @@ class Record:
 
 
 def apply_edit(facts: dict[str, Any], edit: layout.Edit) -> None:
-    """Apply one active edit to ``note``, ``tags``, ``deprecated``, ``backup`` and ``rerun`` (docs/format.md, section 5)."""
+    """Apply one active edit to what it may change (docs/format.md, section 5)."""
     value = edit.value
     if edit.kind == "note" and isinstance(value, str):
         facts["note"] = value
@@ -349,7 +349,7 @@ def best_facts(metrics: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def to_json(properties: Mapping[str, Any]) -> str:
-    """Properties, or a list or dict of such facts, as JSON text; floats that JSON cannot hold are spelled as in the format."""
+    """Properties as JSON text; floats that JSON cannot hold are spelled as in the format."""
     return json.dumps(_jsonable(properties), ensure_ascii=False, indent=2, sort_keys=True, allow_nan=False)
 
 

@@ -51,7 +51,9 @@ def receive(git, tmp_path):
             git("clone", "--quiet", "--no-local", "--bare", *clone_options, path, clone)
             git("cat-file", "-e", taken.head, cwd=clone)
         else:
-            git("init", "--quiet", "--bare", f"--object-format={len(taken.commit) == 64 and 'sha256' or 'sha1'}", clone)
+            git(
+                "init", "--quiet", "--bare", f"--object-format={'sha256' if len(taken.commit) == 64 else 'sha1'}", clone
+            )
         for ending in (".pack", ".idx"):
             shutil.copy(taken.pack + ending, clone / "objects/pack" / f"pack-{taken.commit}{ending}")
         git("index-pack", "--strict", clone / "objects/pack" / f"pack-{taken.commit}.pack", cwd=clone)

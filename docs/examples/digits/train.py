@@ -72,7 +72,7 @@ def train(args):
 
         guess = model.predict(test_x)
         per_class = recall_score(test_y, guess, average=None, labels=CLASSES)
-        best = exp.dump_metric("test_acc", accuracy_score(test_y, guess), "per_class", per_class)
+        best = exp.dump_metric("test_acc", accuracy_score(test_y, guess), "per_class", per_class, step=epoch)
         if epoch == args.die_at:
             os.kill(os.getpid(), signal.SIGKILL)
     exp.dump_string("report", classification_report(test_y, guess))
