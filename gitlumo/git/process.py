@@ -95,13 +95,17 @@ def run(
 
 
 def start_detached(args: Sequence[str], *, cwd: str) -> None:
-    """Start ``git <args>`` and forget it: it outlives this process and has no terminal."""
-    subprocess.Popen(
-        ["git", *args],
+    """Start ``git <args>`` and forget it: it outlives this process, has no terminal, and is nobody's child to wait for.
+
+    The shell only lets go of it; the words reach git as they are.
+    """
+    subprocess.run(
+        ["sh", "-c", '"$@" &', "sh", "git", *args],
         cwd=cwd,
         env=environment(),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
+        check=False,
     )

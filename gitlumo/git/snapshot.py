@@ -41,9 +41,7 @@ _CONFIG = (
     "core.fsmonitor=false",  # what lies in the tree counts, not what a daemon heard
     "core.fsync=none",  # all that is written here is thrown away, but for the pack
     "index.skipHash=true",  # the private index lives for milliseconds, and its checksum costs some of them
-    "add.ignoreErrors=false",  # with it git may exit 128 having added nothing
     "pack.packSizeLimit=0",  # one pack, not several
-    "pack.writeReverseIndex=false",
 )
 _LISTING = 0.6  # the share of the time that git may take to list all untracked files at once ...
 _BY_FOLDER = 0.85  # ... and folder by folder, after that; the rest is for recording them
@@ -144,8 +142,11 @@ class _Bench:
 
     @property
     def partial(self) -> bool:
-        """Whether this is a partial clone, in which objects may be missing."""
-        return "extensions.partialclone" in self.repository.config
+        """Whether this is a partial clone, in which objects may be missing: by its config, old style or new."""
+        return any(
+            name == "extensions.partialclone" or (name.startswith("remote.") and name.endswith(".promisor"))
+            for name in self.repository.config
+        )
 
     def start(self, *args: str) -> subprocess.Popen[bytes]:
         """Start git, in its own process group so that filters and all that it starts can be killed with it."""

@@ -318,20 +318,24 @@ def test_also_where_git_add_fails(repo, git, receive, as_git_commits, edit):
 
 
 def test_an_edit_within_the_second_of_the_add_is_seen(repo, git, receive):
-    for n in range(20):
-        (repo / "same").write_text(f"{n:02d}\n")
-        git("add", "same")
-        (repo / "same").write_text(f"{n:02d}\n"[::-1].strip() + "\n")  # same size
-        taken = take(repo)
-        expected = git("hash-object", "same")
-        listed = git("ls-tree", taken.tree, "same", cwd=receive(taken, repo)) if n in (1, 19) else None
-        assert listed is None or expected in listed
-        (repo / "same").write_text("xx\n")
-        changed = take(repo)
-        assert changed.tree != taken.tree
+    git("config", "core.trustctime", "false")  # only so that the test can set all times that git compares
+    (repo / "same").write_text("old\n")
+    moment = 1_700_000_000 * 10**9
+    os.utime(repo / "same", ns=(moment, moment))
+    git("add", "same")
+    git("commit", "-qm", "same")
+    os.utime(repo / ".git/index", ns=(moment, moment))
+    with open(repo / "same", "r+") as file:
+        file.write("new\n")
+    os.utime(repo / "same", ns=(moment, moment))
+    taken = take(repo)
+    assert git("show", f"{taken.commit}:same", cwd=receive(taken, repo)) == "new"
+    assert (repo / ".git/index").stat().st_mtime_ns == moment
 
 
-def test_files_that_git_was_told_not_to_look_at_are_recorded_as_they_lie(repo, git, receive):
+@pytest.mark.parametrize("ignore_stat", ["false", "true"])
+def test_files_that_git_was_told_not_to_look_at_are_recorded_as_they_lie(repo, git, receive, ignore_stat):
+    git("config", "core.ignoreStat", ignore_stat)
     for name in ("assumed", "skipped", "both", "assumed away", "skipped away", "same"):
         (repo / name).write_text("old\n")
     git("add", ".")
@@ -348,6 +352,19 @@ def test_files_that_git_was_told_not_to_look_at_are_recorded_as_they_lie(repo, g
     names = ("assumed", "skipped", "both", "assumed away", "skipped away", "same")
     shown = {name: git("show", f"{taken.commit}:{name}", cwd=clone) for name in names}
     assert shown == dict(zip(names, ["new", "new", "new", "old", "old", "old"], strict=True))
+
+
+def test_a_file_in_the_place_of_a_folder_that_git_does_not_look_at(repo, git, receive):
+    (repo / "folder").mkdir()
+    (repo / "folder/x").write_text("x\n")
+    git("add", ".")
+    git("commit", "-qm", "folder")
+    git("update-index", "--skip-worktree", "folder/x")
+    shutil.rmtree(repo / "folder")
+    (repo / "folder").write_text("a file\n")
+    taken = take(repo)
+    assert taken.skipped == []
+    assert git("show", f"{taken.commit}:folder", cwd=receive(taken, repo)) == "a file"
 
 
 @pytest.mark.parametrize("options", [["--cone"], ["--no-cone"], ["--cone", "--sparse-index"]])
@@ -437,13 +454,13 @@ def test_line_ends_are_no_reason_to_refuse_a_file(repo, git, receive):
     assert git("cat-file", "blob", f"{taken.commit}:new", cwd=clone) == "a\nb"
 
 
-def test_filters_see_the_users_locale(repo, git, receive, monkeypatch):
+def test_filters_see_the_users_locale_and_git_speaks_english(repo, git, receive, monkeypatch):
     monkeypatch.setenv("LC_ALL", "en_GB.UTF-8")
-    git("config", "filter.locale.clean", 'echo "$LC_ALL|$LC_CTYPE|$LANG"')
+    git("config", "filter.locale.clean", 'echo "$LC_ALL|$LC_CTYPE|$LANG|$LC_MESSAGES"')
     (repo / ".gitattributes").write_text("*.txt filter=locale\n")
     (repo / "a.txt").write_text("x\n")
     taken = take(repo)
-    assert git("show", f"{taken.commit}:a.txt", cwd=receive(taken, repo)) == "||en_GB.UTF-8"
+    assert git("show", f"{taken.commit}:a.txt", cwd=receive(taken, repo)) == "||en_GB.UTF-8|C"
 
 
 # ------------------------------------------------------------------------------------------ nothing is touched
@@ -524,6 +541,7 @@ def test_one_state_is_one_commit_whoever_makes_it(repo, git, tmp_path, receive, 
         {"core.splitIndex": "true", "core.untrackedCache": "true", "index.version": "4", "feature.manyFiles": "true"},
         {"pack.packSizeLimit": "1m", "pack.indexVersion": "1", "pack.compression": "0", "core.compression": "9",
          "pack.writeReverseIndex": "true", "pack.writeBitmaps": "true"},
+        {"pack.compression": "9", "gc.auto": "0"},
         {"add.ignoreErrors": "true", "status.showUntrackedFiles": "no", "core.quotePath": "false"},
     ]  # fmt: skip
     packs = set()
@@ -535,7 +553,11 @@ def test_one_state_is_one_commit_whoever_makes_it(repo, git, tmp_path, receive, 
             git("config", name, value, cwd=clone)
         (clone / "train.py").write_text("changed\n")
         (clone / "grüße").write_text("new\n")
+        if "gc.auto" in setting:  # the new objects are in a pack already, compressed in another way
+            git("add", ".", cwd=clone)
+            git("repack", "-a", "-d", "-q", cwd=clone)
         taken = take(clone)
+        assert Path(taken.pack + ".idx").read_bytes().startswith(b"\xfftOc\0\0\0\2")
         commits[at] = taken.commit
         packs.add(Path(taken.pack + ".pack").read_bytes())
         receive(taken, clone)
@@ -546,6 +568,13 @@ def test_one_state_is_one_commit_whoever_makes_it(repo, git, tmp_path, receive, 
     commits["linked"] = take(linked).commit
     assert len(set(commits.values())) == 1, commits
     assert len(packs) == 1
+
+
+def test_it_is_one_pack_whatever_its_size(repo, git, receive):
+    git("config", "pack.packSizeLimit", "1m")
+    for n in range(3):
+        (repo / f"noise{n}").write_bytes(os.urandom(900_000))
+    receive(take(repo), repo)
 
 
 def test_a_known_commit_needs_no_pack(repo):
@@ -604,7 +633,9 @@ def fail_on(repo, git, name: str) -> None:
         file.write(f"{name} filter=picky\n")
 
 
-def test_a_tracked_file_that_git_refuses_does_not_take_the_others_with_it(repo, git, receive):
+@pytest.mark.parametrize("ignore", ["true", "false"])
+def test_a_tracked_file_that_git_refuses_does_not_take_the_others_with_it(repo, git, receive, ignore):
+    git("config", "add.ignoreErrors", ignore)
     for n in range(30):
         (repo / f"f{n:02d}").write_text("old\n")
     git("add", ".")
@@ -638,7 +669,6 @@ def test_a_refused_file_of_the_same_second_does_not_stop_the_others(repo, git, r
     (repo / "train.py").write_text("changed\n")
     (repo / "racy").write_text("2\n")
     os.utime(repo / "racy", ns=(index.st_mtime_ns, index.st_mtime_ns))
-    git("update-index", "--add", "--cacheinfo", "100644", git("hash-object", "-w", "racy"), "other")
     fail_on(repo, git, "racy")
     taken = take(repo)
     assert set(reasons(taken)) == {"racy"}
@@ -669,7 +699,6 @@ def test_an_untracked_file_that_git_refuses_does_not_take_the_others_with_it(rep
     fail_on(repo, git, "f3")
     taken = take(repo)
     assert reasons(taken) == {"f3": "external filter 'false' failed 1"}
-    assert not any(skip["path"] == "f3" for skip in take(repo, Limits(exclude=("f3",), timeout=60)).skipped[1:])
     listed = git("ls-tree", "--name-only", taken.commit, cwd=receive(taken, repo)).split("\n")
     assert listed == [".gitignore", *(f"f{n}" for n in range(10) if n != 3), "train.py"]
 
@@ -835,8 +864,8 @@ def test_slow_untracked_files_leave_the_tracked_ones(repo, git, receive):
         (repo / name).parent.mkdir(exist_ok=True)
         (repo / name).write_text("x\n")
     began = time.monotonic()
-    taken = take(repo, Limits(timeout=1))
-    assert time.monotonic() - began < 2
+    taken = take(repo, Limits(timeout=2))
+    assert time.monotonic() - began < 3
     assert reasons(taken) == {"a/": "took too long to look at", "b": "took too long to look at"}
     assert _alive_in(repo) == []
     clone = receive(taken, repo)
@@ -845,7 +874,7 @@ def test_slow_untracked_files_leave_the_tracked_ones(repo, git, receive):
 
 def test_a_slow_folder_does_not_hide_the_others(repo, git, receive, fake_git):
     (repo / "train.py").write_text("changed\n")
-    for name in ("a/1", "slow/1", "z/1", "root", ".gitmodules"):
+    for name in (":(exclude)a/1", "a/1", "slow/1", "z/1", "root", ".gitmodules"):
         (repo / name).parent.mkdir(exist_ok=True)
         (repo / name).write_text("")
     git("init", "--quiet", "nested")
@@ -853,13 +882,13 @@ def test_a_slow_folder_does_not_hide_the_others(repo, git, receive, fake_git):
     (repo / ".gitignore").write_text("*.log\n")
     fake_git('case "$*" in *"-o --exclude-standard"|*"-o --exclude-standard -- slow") sleep 30;; esac')
     began = time.monotonic()
-    taken = take(repo, Limits(timeout=2))
-    assert time.monotonic() - began < 3
+    taken = take(repo, Limits(timeout=3))
+    assert time.monotonic() - began < 4
     assert reasons(taken) == {"nested/": "nested repository", "slow/": "took too long to look at"}
     assert _alive_in(repo) == []
     clone = receive(taken, repo)
     listed = git("ls-tree", "-r", "--name-only", taken.commit, cwd=clone).split("\n")
-    assert listed == [".gitignore", ".gitmodules", "a/1", "root", "train.py", "z/1"]
+    assert listed == [".gitignore", ".gitmodules", ":(exclude)a/1", "a/1", "root", "train.py", "z/1"]
     assert git("show", f"{taken.commit}:.gitignore", cwd=clone) == "*.log"
 
 
@@ -930,6 +959,7 @@ def test_a_broken_submodule_does_not_take_the_files_with_it(with_submodules, git
     (repo / "train.py").write_text("changed\n")
     taken = take(repo)
     assert "lib2" in reasons(taken)
+    assert all(module["dirty"] for module in taken.submodules)  # nobody knows
     assert git("show", f"{taken.commit}:train.py", cwd=receive(taken, repo)) == "changed"
 
 
@@ -1062,26 +1092,39 @@ def test_in_a_shallow_clone(repo, git, tmp_path, as_git_commits):
 
 @pytest.mark.parametrize("kind", ["blob:none", "tree:0"])
 def test_a_partial_clone_does_not_fetch_for_it(repo, git, tmp_path, kind, receive):
-    for name in ("old/a", "in/b"):
-        (repo / name).parent.mkdir()
-        (repo / name).write_text(f"{name}\n")
+    for name in ("out/a", "out/b", "in/c", "out/d"):
+        (repo / name).parent.mkdir(exist_ok=True)
+        (repo / name).write_text(f"old {name}\n")
     git("add", ".")
     git("commit", "-qm", "folders")
+    old = git("rev-parse", "HEAD:out/a")
+    for name in ("out/a", "out/b", "in/c", "out/d"):
+        (repo / name).write_text(f"{name}\n")
+    git("commit", "-qam", "changed")
     git("config", "uploadpack.allowFilter", "true")
     git("config", "uploadpack.allowAnySHA1InWant", "true")
     clone = tmp_path / "partial"
     git("clone", "--quiet", "--sparse", f"--filter={kind}", repo.as_uri(), clone)
-    git("config", "remote.origin.url", str(tmp_path / "gone"), cwd=clone)
-    missing = git("rev-list", "--objects", "--missing=print", "HEAD", cwd=clone, check=False)
-    assert "?" in missing
+    git("config", "remote.origin.uploadpack", f"touch '{tmp_path}/fetched'; git-upload-pack", cwd=clone)
     assert not take(clone).dirty
     (clone / "train.py").write_text("changed\n")
     (clone / "new").write_text("new\n")
+    # Two entries whose blobs are only at the remote: one that write-tree would look for, one that HEAD does not reach.
+    git("config", "core.sparseCheckout", "false", cwd=clone)
+    git("update-index", "--no-skip-worktree", "out/b", cwd=clone)
+    git("update-index", "--assume-unchanged", "out/b", cwd=clone)
+    git("update-index", "--cacheinfo", f"100644,{old},out/a", cwd=clone)
+    git("update-index", "--assume-unchanged", "out/a", cwd=clone)
+    git("config", "core.autocrlf", "input", cwd=clone)  # then git looks into the old blob, whose file has CRs now
+    (clone / "out").mkdir()
+    (clone / "out/d").write_bytes(b"new\r\n")
     taken = take(clone)
+    assert not (tmp_path / "fetched").exists()
     assert taken.skipped == []
     bare = receive(taken, repo)
+    assert git("show", f"{taken.commit}:out/a", f"{taken.commit}:out/b", cwd=bare) == "old out/a\nout/b"
     assert git("ls-tree", "-r", "--name-only", taken.commit, cwd=bare).split("\n") == [
-        ".gitignore", "in/b", "new", "old/a", "train.py",
+        ".gitignore", "in/c", "new", "out/a", "out/b", "out/d", "train.py",
     ]  # fmt: skip
 
 

@@ -1,0 +1,175 @@
+"""git's habits: where the command is found, what it obeys, how it ends."""
+
+from __future__ import annotations
+
+import os
+import pty
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+
+@pytest.mark.parametrize("words", [["-h"], ["--help"], ["log", "-h"], ["show", "-h"], ["recover", "-h"], ["fsck", "-h"]])
+def test_help(lumo, repo, words):
+    done = lumo(*words, direct=True)
+    assert (done.status, done.err) == (0, "")
+    assert "usage: git lumo" in done.out
+
+
+def test_help_offers_only_what_there_is(lumo, repo):
+    offered = [line.split()[0] for line in lumo("-h").out.splitlines() if line.startswith("   ")]
+    assert offered
+    for verb in offered:
+        assert lumo(verb, "-h").status == 0
+
+
+WRONG_USAGE = [
+    (["lgo"], "did you mean 'git lumo log'?"),
+    (["frobnicate"], "git lumo -h"),
+    (["log", "-n", "x"], "'x' is not a number"),
+    (["log", "-n", "-1"], "not a number"),
+    (["log", "--oneline", "--json"], "not allowed with"),
+    (["log", "--nosuch"], "unrecognized arguments: --nosuch"),
+    (["show", "@", "--history"], "--json"),
+    (["show", "@:note.md", "--json"], "prints a file"),
+]
+
+
+@pytest.mark.parametrize(("words", "said"), WRONG_USAGE, ids=[" ".join(words) for words, _ in WRONG_USAGE])
+def test_wrong_usage_ends_with_129(lumo, ledger, words, said):
+    done = lumo(*words)
+    assert done.status == 129
+    assert done.err.startswith("fatal: ")
+    assert said in done.err
+    assert "Traceback" not in done.err
+
+
+IMPOSSIBLE = [
+    (["show", "nosuch"], ["no run is called 'nosuch'", "git lumo log"]),
+    (["show", "@~7"], ["there are 3 runs", "@~2"]),
+    (["show", "@", "--metric", "f1"], ["no metric 'f1'", "acc"]),
+    (["show", "first:nosuch.txt"], ["no file 'nosuch.txt'", "git lumo show first:"]),
+    (["recover", "--force", "first"], ["is finished, not running"]),
+]
+
+
+@pytest.mark.parametrize(("words", "said"), IMPOSSIBLE, ids=[" ".join(words) for words, _ in IMPOSSIBLE])
+def test_what_cannot_be_done_ends_with_128(lumo, ledger, words, said):
+    done = lumo(*words)
+    assert done.status == 128
+    assert done.err.startswith("fatal: ")
+    assert [part for part in said if part not in done.err] == []
+    assert "Traceback" not in done.err
+
+
+def test_outside_a_repository(lumo, tmp_path):
+    done = lumo("log", cwd=tmp_path)
+    assert done.status == 128
+    assert "not a git repository" in done.err
+    assert "git init" in done.err
+
+
+def test_a_wrong_setting(lumo, ledger):
+    done = lumo("log", git=("-c", "lumo.hostname=loud"))
+    assert done.status == 129
+    assert "lumo.hostname" in done.err
+
+
+def test_debug_shows_the_traceback(lumo, ledger):
+    assert "Traceback" in lumo("show", "nosuch", "--debug").err
+
+
+def test_it_obeys_git(lumo, ledger, tmp_path, git):
+    names = lumo("log", "--oneline").out
+    assert names.count("\n") == 3
+    assert lumo("log", "--oneline", git=("-C", ledger), cwd=tmp_path).out == names
+    assert lumo("-C", ledger, "log", "--oneline", direct=True, cwd=tmp_path).out == names
+    assert lumo("log", "--oneline", git=("--git-dir", ledger / ".git"), cwd=tmp_path).out == names
+    assert lumo("log", "--oneline", cwd=tmp_path, env={"GIT_DIR": str(ledger / ".git")}).out == names
+    inside = ledger / "deep" / "er"
+    inside.mkdir(parents=True)
+    assert lumo("log", "--oneline", cwd=inside).out == names
+    git("branch", "other", "lumo_experiments")
+    assert lumo("log", "--oneline", git=("-c", "lumo.branch=other")).out == names
+
+
+def test_python_m(ledger):
+    done = subprocess.run([sys.executable, "-m", "gitlumo", "log", "--oneline"], capture_output=True, text=True)
+    assert (done.returncode, done.stdout.count("\n")) == (0, 3)
+
+
+def test_a_closed_pipe_is_no_error(ledger):
+    import gitlumo
+
+    for number in range(40):  # more than a pipe holds: --json writes about 2 KB a run
+        with gitlumo.Experiment("many", f"run-{number}") as exp:
+            exp.dump_info("params", {"text": "x" * 4000})
+    with subprocess.Popen(["git-lumo", "log", "-n0", "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as shown:
+        shown.stdout.read(10)
+        shown.stdout.close()
+        assert shown.stderr.read() == b""
+    assert shown.returncode == 141
+
+
+def test_ctrl_c_ends_with_130(ledger):
+    """A pager that never reads blocks the writer; Ctrl-C then ends it without a traceback."""
+    with subprocess.Popen(
+        [sys.executable, "-c", "import gitlumo.cli.log, time\n"
+         "gitlumo.cli.log.run = lambda args: time.sleep(60)\n"
+         "import sys; from gitlumo.cli import main; print('ready', flush=True); sys.exit(main(['log']))"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    ) as asked:  # fmt: skip
+        assert asked.stdout.readline() == b"ready\n"
+        time.sleep(0.2)
+        asked.send_signal(signal.SIGINT)
+        assert asked.wait(20) == 130
+        assert asked.stderr.read() == b""
+
+
+def on_a_terminal(command, env):
+    """What a command writes on a terminal of 80 columns."""
+    pid, fd = pty.fork()
+    if pid == 0:
+        os.environ.update(env)
+        os.execvp(command[0], command)
+    shown = b""
+    while True:
+        try:
+            data = os.read(fd, 65536)
+        except OSError:
+            break
+        if not data:
+            break
+        shown += data
+    os.close(fd)
+    _, status = os.waitpid(pid, 0)
+    return os.waitstatus_to_exitcode(status), shown.decode()
+
+
+def test_pager_and_colour_as_git_has_them(ledger):
+    terminal = {"TERM": "xterm", "COLUMNS": "80"}
+    status, shown = on_a_terminal(["git", "lumo", "log"], terminal | {"GIT_PAGER": "sed s/^/paged:/"})
+    assert status == 0
+    assert shown.count("paged:") == 4
+    assert "\033[31mfailed\033[m" in shown
+    assert max(len(line) for line in shown.replace("paged:", "").splitlines()) <= 80 + len("\033[31m\033[m")
+    _, plain = on_a_terminal(["git", "-c", "color.ui=never", "--no-pager", "lumo", "log"], terminal)
+    assert "\033" not in plain
+    assert "paged" not in plain
+
+
+def test_what_is_recorded_cannot_steer_the_terminal(repo, lumo):
+    import gitlumo
+
+    evil = "\033]0;owned\007\033[2J\u202e"
+    with gitlumo.Experiment("digits", "evil") as exp:
+        exp.dump_info("params", {f"key{evil}": f"value{evil}"})
+        exp.dump_note(f"note{evil}")
+        exp.log({f"metric{evil}": 1})
+    for words in (["log"], ["log", "--oneline"], ["show", "@"], ["show", "@", "--metric", f"metric{evil}"]):
+        out = lumo(*words).out
+        assert "metric" in out
+        assert not set(evil) & set("\033\007\u202e") & set(out)
