@@ -260,7 +260,8 @@ def beside_gc(place, git, fsck, processes, events, gcs):
         for thread in threads:
             thread.join()
     assert [child.returncode for child in children] == [0] * processes, said
-    assert not [text for text in said if "gitlumo:" in text], "\n".join(said)
+    told = [text for text in said if "gitlumo:" in text]
+    assert not told, f"{len(faults)} of {len(seen)} looks failed: {faults[:3]}\n" + "\n".join(told)
     assert not faults, faults[:3]
     kinds = git("log", "--first-parent", "--format=%(trailers:key=Lumo-Event,valueonly)", REF, cwd=place).split()
     assert {kind: kinds.count(kind) for kind in set(kinds)} == {

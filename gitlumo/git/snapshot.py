@@ -106,11 +106,13 @@ def take(
         raise GitError(f"{repository.location.git_dir} is a bare repository: it has no work tree to record")
     room = os.path.join(os.path.abspath(tmp_dir), f"snapshot-{os.getpid()}-{os.urandom(6).hex()}")
     os.makedirs(room)
-    bench = _Bench(repository, room, limits.timeout)
     try:
-        return _take(bench, limits, os.path.abspath(pack_dir), known)
+        bench = _Bench(repository, room, limits.timeout)
+        try:
+            return _take(bench, limits, os.path.abspath(pack_dir), known)
+        finally:
+            bench.stop()
     finally:
-        bench.stop()
         shutil.rmtree(room, ignore_errors=True)
 
 
@@ -306,11 +308,11 @@ def _locale(env: dict[str, str]) -> dict[str, str]:
 
 
 def _own_folders(bench: _Bench) -> list[bytes]:
-    """Where the repository's own folders lie in the work tree under another name than ``.git``."""
+    """Where the repository's own folders lie, if in the work tree; git knows only one named ``.git`` for its own."""
     own = []
     for folder in {bench.location.git_dir, bench.location.common_dir}:
         path = os.path.relpath(os.fsencode(folder), bench.top)
-        if path.split(b"/")[0] not in (b"..", b".git"):
+        if path.split(b"/")[0] != b"..":
             own.append(path + b"/")
     return sorted(own)
 
@@ -486,6 +488,8 @@ def _feed(
         if not part:
             continue
         try:
+            if time.monotonic() > until:
+                raise TimeoutError
             result = bench.run(*command, stdin=_lines(part), until=until)
         except TimeoutError:
             return refused, [path for some in (*parts, part) for path in some]

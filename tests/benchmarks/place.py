@@ -26,7 +26,7 @@ def sealed() -> Iterator[Path]:
     top = Path(tempfile.mkdtemp(prefix="gitlumo-benchmarks-")).resolve()
     try:
         for name in before:
-            if name.startswith(FORGOTTEN) or name in FORGOTTEN_NAMES:
+            if name.startswith((*FORGOTTEN, "PYTHON")) or name in FORGOTTEN_NAMES:
                 del os.environ[name]
         for name in ("home", "tmp", "work"):
             (top / name).mkdir()
@@ -40,6 +40,7 @@ def sealed() -> Iterator[Path]:
             TZ="UTC",
             TMPDIR=str(top / "tmp"),
             PYTHONPATH=str(ROOT),
+            PYTHONPYCACHEPREFIX=str(top / "compiled"),  # as if all had been imported before
         )
         time.tzset()
         yield top / "work"

@@ -141,6 +141,16 @@ def test_a_clean_tree_is_its_head(repo, git):
     )
 
 
+def test_a_head_from_before_1970_is_as_old_as_a_commit_may_be(repo, git):
+    head = git("cat-file", "commit", "HEAD").replace(git("show", "-s", "--format=%ct", "HEAD") + " +", "-5 +") + "\n"
+    git("reset", "-q", "--soft", git("hash-object", "-t", "commit", "-w", "--literally", "--stdin", input=head))
+    (repo / "train.py").write_text("changed\n")
+    taken = take(repo)
+    shutil.copy(taken.pack + ".pack", repo / ".git/objects/pack/pack-x.pack")
+    git("index-pack", ".git/objects/pack/pack-x.pack")
+    assert "gitlumo@localhost> 0 +0000" in git("cat-file", "commit", taken.commit)
+
+
 def test_a_clean_tree_of_a_thousand_files_takes_four_processes(repo, git, spawned):
     for n in range(1000):
         (repo / f"f{n}").write_text(f"{n}\n")
@@ -890,6 +900,27 @@ def test_a_slow_folder_does_not_hide_the_others(repo, git, receive, fake_git):
     listed = git("ls-tree", "-r", "--name-only", taken.commit, cwd=clone).split("\n")
     assert listed == [".gitignore", ".gitmodules", ":(exclude)a/1", "a/1", "root", "train.py", "z/1"]
     assert git("show", f"{taken.commit}:.gitignore", cwd=clone) == "*.log"
+
+
+def test_many_refused_files_do_not_take_longer_than_the_limit(repo, git, receive):
+    for n in range(3000):
+        (repo / f"f{n}").write_text(f"{n}\n")
+    (repo / "train.py").write_text("changed\n")
+    fail_on(repo, git, "f*")
+    began = time.monotonic()
+    taken = take(repo, Limits(timeout=2))
+    assert time.monotonic() - began < 3
+    assert set(reasons(taken).values()) == {"external filter 'false' failed 1", "took too long to look at"}
+    assert git("show", f"{taken.commit}:train.py", cwd=receive(taken, repo)) == "changed"
+
+
+def test_a_disk_without_room_for_the_index_leaves_nothing(repo, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "full")
+
+    monkeypatch.setattr(shutil, "copyfileobj", full)
+    with pytest.raises(OSError, match="full"):
+        take(repo)
 
 
 def test_a_git_that_never_answers_is_an_error(repo, fake_git):

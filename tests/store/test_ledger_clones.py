@@ -92,7 +92,7 @@ def test_a_fetched_tip_is_taken_in_by_fast_forward(clones, git):
 
 def diverge(clones, git):
     """Both clones have recorded, and each has the other's tip as a remote-tracking one."""
-    first, shared, one, two = clones
+    first, _, one, two = clones
     runs = [first, record(one), record(two, "other"), record(two)]
     git("push", "-q", "origin", f"{REF}:refs/heads/from-one", cwd=one)
     git("push", "-q", "origin", f"{REF}:refs/heads/from-two", cwd=two)
@@ -148,7 +148,7 @@ def test_an_event_takes_the_others_in_and_is_one_pack(clones, git, fsck):
 
 
 def test_of_tips_that_are_ancestors_nothing_is_merged(clones, git):
-    _, shared, one, _ = clones
+    _, _, one, _ = clones
     old = tip(git, one, REMOTE)
     record(one)
     for remote, id in (("a", old), ("b", tip(git, one)), ("c", tip(git, one, f"{REF}^"))):
@@ -220,7 +220,7 @@ def spawned(monkeypatch):
     return commands
 
 
-@pytest.mark.parametrize(("dirty", "most"), [(False, 6), (True, 8)])
+@pytest.mark.parametrize(("dirty", "most"), [(False, 7), (True, 9)])
 def test_processes_for_a_run(repo, spawned, dirty, most):
     if dirty:
         (repo / "train.py").write_text("dirty\n")

@@ -1,0 +1,221 @@
+"""docs/format.md is complete: a reader written from it alone (tests/stranger.py) and gitlumo read the same.
+
+:func:`check_repository` holds for every repository that gitlumo records into; other tests call it.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import gitlumo
+from gitlumo import values
+from gitlumo.config import read_settings
+from gitlumo.git.objects import read_blob, walk
+from gitlumo.git.repository import Repository, open_repository
+from gitlumo.store import layout, trees
+from gitlumo.store.branch import Branch, View
+from gitlumo.store.ledger import Event, Ledger
+from gitlumo.store.query import Runs
+from tests import stranger
+from tests.store import memory
+
+FORMAT = Path(__file__).parents[1] / "docs/format.md"
+EVENTS = ("start", "checkpoint", "end", "edit")
+OURS = re.compile(r"(info|edits)/[^/]*\.json|metrics\.json|purged\.json")
+
+
+# What holds of every repository
+
+
+def check_repository(path: str | os.PathLike[str]) -> int:
+    """See that a stranger and gitlumo read the same runs, and that commits and files are as docs/format.md says.
+
+    Returns:
+        How many runs there are.
+    """
+    repository = open_repository(path)
+    try:
+        view = Branch(repository, read_settings(repository.config)).view()
+        check_commits(Path(path), list(view.tips.values()))
+        check_files(view)
+        return check_reading(Path(path), view)
+    finally:
+        repository.close()
+
+
+def git(path: Path, *args: str) -> str:
+    done = subprocess.run(["git", *args], cwd=path, capture_output=True, text=True, check=True)
+    return done.stdout.removesuffix("\n")
+
+
+def check_commits(path: Path, tips: list[str]) -> None:
+    """Every commit of the ledger bears the trailer; they end in the one root; ``--grep`` finds every event."""
+    everything = git(path, "log", "--format=%H %P%x00%(trailers:key=Lumo-Format,valueonly,separator=%x2C)", *tips, "--")
+    facts = dict(line.split("\0") for line in everything.splitlines() if line)
+    ledger = {line.split()[0]: line.split()[1:] for line, version in facts.items() if version == "1"}
+    root = root_id()
+    for tip in tips:
+        while tip != root:
+            assert tip in ledger, f"{tip} has no trailer Lumo-Format"
+            tip = ledger[tip][0]
+    assert [commit for commit, parents in ledger.items() if not parents] == ([root] if tips else [])
+    for commit in ledger:
+        message = git(path, "log", "-1", "--format=%B", commit)
+        trailers = re.findall(r"^Lumo-(\w+): (.*)$", message, re.MULTILINE)
+        parsed = git(path, "log", "-1", "--format=%(trailers:only)", commit)
+        assert parsed.splitlines() == [f"Lumo-{key}: {value}" for key, value in trailers]
+        kinds = {value for key, value in trailers if key == "Event"}
+        assert kinds <= set(EVENTS)
+        assert bool(kinds) + ("Merge" in dict(trailers)) + (commit == root) == 1
+    found = git(path, "log", "--grep=^Lumo-Event:", "--format=%H", *tips, "--").split() if tips else []
+    assert set(found) == {c for c in ledger if "Lumo-Event:" in git(path, "log", "-1", "--format=%(trailers)", c)}
+
+
+def check_files(view: View) -> None:
+    """Values are strict JSON in the one form that the page gives them; every file is a plain file."""
+    for place in trees.places(view.objects, view.tree):
+        for path, entry in walk(view.objects, place.tree):
+            assert entry.is_tree or entry.mode == 0o100644, f"{place.path}/{path} has mode {entry.mode:o}"
+            if OURS.fullmatch(path):
+                data = read_blob(view.objects, entry.id)
+                assert data == canonical(data), f"{place.path}/{path} is not canonical"
+            elif layout.chunk_number(path) is not None:
+                for line in read_blob(view.objects, entry.id).splitlines():
+                    strict(line)
+
+
+def canonical(data: bytes) -> bytes:
+    return json.dumps(strict(data), sort_keys=True, indent=2, ensure_ascii=False).encode() + b"\n"
+
+
+def strict(data: bytes) -> Any:
+    def refuse(constant: str) -> None:
+        raise AssertionError(f"{constant} is no JSON: {data[:200]!r}")
+
+    return json.loads(data, parse_constant=refuse)
+
+
+def check_reading(path: Path, view: View) -> int:
+    """The stranger's runs and gitlumo's are the same, in every property."""
+    theirs = stranger.runs(str(path))
+    ours = {found.record.uid: found.record for found in Runs(view.objects, view.tree).newest()}
+    assert set(theirs) == set(ours)
+    for uid, record in ours.items():
+        run, properties = theirs[uid], record.properties
+        for key in ("state", "note", "tags", "deprecated", "metrics"):
+            assert same(run[key], properties[key]), f"{record.folder}: {key}"
+        assert same(run["history"], record.history()), f"{record.folder}: history"
+        own = [[p for p in sorted(paths) if not p.startswith("edits/")] for paths in (run["files"], record.paths())]
+        assert own[0] == own[1]
+        for file in own[0]:
+            key = layout.info_key(file)
+            assert key is None or same(run["info"][file[5:-5]], record.info(key)), f"{record.folder}/{file}"
+    return len(ours)
+
+
+def same(theirs: Any, ours: Any) -> bool:
+    """Equal with NaN and bytes as they are recorded."""
+    a, b = (values.to_bytes(values.encode(item)) for item in (theirs, ours))
+    return a.replace(b'"$$bytes"', b'"$bytes"') == b
+
+
+def root_id() -> str:
+    """The id of the root as the page gives it: of the commit that it prints, and in words."""
+    page = FORMAT.read_text()
+    (block,) = re.findall(r"\n```\n(tree .*?)```\n", page, re.DOTALL)
+    command = ["git", "hash-object", "-t", "commit", "--stdin"]
+    id = subprocess.run(command, input=block, capture_output=True, text=True, check=True).stdout.strip()
+    assert f"Its id is `{id}`" in page
+    return id
+
+
+# A stranger who writes: with git alone, as the page says
+
+
+def commit_into_ledger(repo: Path, message: str, files: dict[str, bytes | None]) -> None:
+    """Set or remove files of the ledger by git's plumbing."""
+    branch = "refs/heads/lumo_experiments"
+    env = os.environ | {"GIT_INDEX_FILE": str(repo / ".git/stranger-index")}
+
+    def run(*args: str, input: bytes = b"") -> str:
+        done = subprocess.run(["git", *args], cwd=repo, env=env, input=input, capture_output=True, check=True)
+        return done.stdout.decode().strip()
+
+    run("read-tree", branch)
+    for path, data in files.items():
+        if data is None:
+            run("rm", "-r", "--cached", "--quiet", "--", path)
+        else:
+            run("update-index", "--add", "--cacheinfo", f"100644,{run('hash-object', '-w', '--stdin', input=data)},{path}")
+    commit = run("commit-tree", "-p", branch, "-m", message, run("write-tree"))
+    run("update-ref", branch, commit)
+    os.unlink(env["GIT_INDEX_FILE"])
+
+
+def edit(repo: Path, folder: str, uid: str, n: int, kind: str, value: Any) -> None:
+    edit = {"uid": uid, "kind": kind, "value": value, "by": "Eve <eve@example.org>", "at": "", "id": f"{n:016x}"}
+    message = layout.event_message([("edit", uid)], f"{folder} {kind}")
+    commit_into_ledger(repo, message, {f"{folder}/edits/{n:017d}-{n:016x}.json": values.to_bytes(edit)})
+
+
+# The suite's own repositories
+
+
+PARAMS = {
+    "optim": {"name": "sgd", "lr": 1e-05, "betas": (0.9, 0.999), "$k": {"$float": math.inf}},
+    "nan": math.nan, "big": 2**100, "seed": None, "bytes": b"\0\xff", "zähler": "Ångström \U0001f40d", "deep": [[[{}]]],
+}  # fmt: skip
+
+
+def record_variety(repo: Path) -> dict[str, str]:
+    """Runs of every kind; returns name to uid."""
+    uids = {}
+    with gitlumo.SimpleExperiment("Prüfung 数字", params=PARAMS) as exp:
+        uids["rich"] = exp.uid
+        for step in range(30):
+            exp.log({"loss": 1 / (step + 1), "step": step, "$x": -step, "ends": math.nan if step > 3 else step})
+        for acc in (math.nan, 0.5, 0.75, 0.75, math.inf, -math.inf):
+            exp.dump_metric("acc", acc, "cls", [acc, b"\0"], cmp="max", epoch=acc)
+        exp.dump_metric("acc", 2**80, cmp="min")
+        exp.checkpoint()
+        exp.dump_note("Eine Notiz\n\nLumo-Event: none\n")
+        exp.dump_tags("schön", "a", "b")
+        exp.dump_info("a/b: ~.c", {"x": math.nan})
+        exp.dump_info("history", [1, 2])
+        exp.dump_string("Bericht", "Text ohne Zeilenende")
+        Path(exp.mk_ipath("plots", "ä", "loss.json")).write_text("{not json")
+        Path(exp.mk_ipath("edits", "x")).write_text("a reserved name")
+        os.symlink("nowhere", exp.mk_ipath("link"))
+    with pytest.raises(ZeroDivisionError), gitlumo.Experiment("digits", "failed one") as exp:
+        uids["failed"] = exp.uid
+        exp.log({"loss": 1}, step=2**70)
+        raise ZeroDivisionError
+    script = (
+        "import gitlumo, os, signal\nexp = gitlumo.Experiment('digits', 'killed one').start()\n"
+        "exp.log({'loss': .5}); exp.log({'loss': .25}); print(exp.uid, flush=True)\nos.kill(os.getpid(), signal.SIGKILL)"
+    )
+    env = os.environ | {"PYTHONPATH": str(FORMAT.parents[1])}
+    done = subprocess.run([sys.executable, "-c", script], cwd=repo, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    uids["killed"] = done.stdout.strip()
+    exp = gitlumo.start("digits", {"lr": 0.1})
+    uids["plain"] = exp.uid
+    exp.end()
+    return uids
+
+
+def folder_of(repo: Path, uid: str) -> str:
+    (path,) = git(repo, "grep", "-l", uid, "lumo_experiments", "--", "*/info/uid.json").splitlines()
+    return json.loads(path.partition(":")[2]) if path.startswith('"') else path.partition(":")[2].removesuffix("/info/uid.json")
