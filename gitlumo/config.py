@@ -73,11 +73,7 @@ def read_settings(config: Mapping[str, Sequence[str]]) -> Settings:
     if hostname not in ("plain", "hash", "off"):
         raise UsageError(f"lumo.hostname is {hostname!r}; it can be plain, hash or off")
     branch = last("branch") or default.branch
-    if (
-        not re.fullmatch(r"[^\s~^:?*\[\\\x00-\x20\x7f]+", branch)
-        or branch.startswith(("-", "/", "."))
-        or ".." in branch
-    ):
+    if not _is_branch(branch):
         raise UsageError(f"lumo.branch is {branch!r}; that is no name for a branch")
     return Settings(
         branch=branch,
@@ -92,6 +88,13 @@ def read_settings(config: Mapping[str, Sequence[str]]) -> Settings:
         snapshot_timeout=_duration("lumo.snapshotTimeout", last("snapshotTimeout"), default.snapshot_timeout),
         snapshot_exclude=_words(config.get("lumo.snapshotexclude", ())),
     )
+
+
+def _is_branch(name: str) -> bool:
+    """The rules of git-check-ref-format(1), and no white space."""
+    if re.search(r"[\s\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{", name) or name.startswith("-") or name.endswith("."):
+        return False
+    return all(part and not part.startswith(".") and not part.endswith(".lock") for part in name.split("/"))
 
 
 def _words(values: Sequence[str]) -> tuple[str, ...]:

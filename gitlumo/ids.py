@@ -18,7 +18,9 @@ _KEY_ESCAPED = frozenset('%/\\:*?"<>|~')
 # Control, format and surrogate characters, line and paragraph separators.
 _UNPRINTABLE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 # What NTFS or HFS+ may take for .git, .gitmodules and their kin: git's fsck.c and utf8.c.
-_NTFS_SHORT = re.compile(r"git~\d+|(gitmod|gitatt|gitign|mailma)~\d+|gi[0-9a-f]{4,5}~\d+", re.ASCII)
+_NTFS_SHORT = re.compile(
+    r"(?:git|gitmod|gitatt|gitign|mailma)~\d{1,6}|(?=.{8}$)(?:g|gi[0-9a-f]{0,4}|m|ma[0-9a-f]{0,4})?~\d+", re.ASCII
+)
 
 
 def new_uid() -> str:
@@ -133,6 +135,6 @@ def is_reserved_by_git(name: str) -> bool:
     and NTFS would fold them (git's ``fsck.c``, ``utf8.c: is_hfs_dot_generic``, ``path.c: is_ntfs_dot_generic``).
     """
     folded = "".join(c for c in name if unicodedata.category(c) != "Cf").split(":")[0].rstrip(" .").casefold()
-    if folded in ("", ".mailmap") or "/" in name or "\\" in name or "\0" in name:
+    if name in ("", ".", "..") or "/" in name or "\\" in name or "\0" in name:
         return True
-    return folded.startswith(".git") or _NTFS_SHORT.fullmatch(folded) is not None
+    return folded == ".mailmap" or folded.startswith(".git") or _NTFS_SHORT.fullmatch(folded) is not None

@@ -20,7 +20,7 @@ _TOKENS = re.compile(
     r"|sk-(?:[a-z]+-)*[A-Za-z0-9_-]{20,}|xox[abprs]-[A-Za-z0-9-]{10,}|(?:AKIA|ASIA)[A-Z0-9]{16}|AIza[A-Za-z0-9_-]{35}"
     r"|npm_[A-Za-z0-9]{30,}|pypi-[A-Za-z0-9_-]{30,})"
 )
-_URL_USER = re.compile(r"\b([a-z][a-z0-9+.-]*://)([^\s/@:]*:[^\s/@]*|[^\s/@:]*)@", re.IGNORECASE)
+_URL_USER = re.compile(r"\b([a-z][a-z0-9+.-]*://)([^\s/@:]*:[^\s/\x22']*|[^\s/@:]*)@", re.IGNORECASE)
 
 
 def is_secret_name(name: str) -> bool:
@@ -108,5 +108,5 @@ def public_text(text: str, root: str | None) -> str:
     """A text (a traceback) without secrets, the home folder or the repository's place."""
     for prefix, short in ((root, "."), (os.path.expanduser("~").rstrip("/"), "~")):
         if prefix and prefix != "/":
-            text = text.replace(prefix + "/", short + "/")
+            text = re.sub(re.escape(prefix) + r"(?![\w-]|\.\w)", short, text)
     return mask_text(text)

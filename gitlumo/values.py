@@ -37,10 +37,16 @@ def from_bytes(data: bytes) -> Json:
         FormatError: If it is not JSON.
     """
     try:
-        value: Json = json.loads(data)
+        value: Json = json.loads(data.decode("utf-8"), parse_constant=_not_json)
+        if b"\\u" in data:
+            json.dumps(value, ensure_ascii=False).encode("utf-8")  # no lone surrogates
     except (ValueError, RecursionError) as error:
         raise FormatError(f"not JSON: {error}") from None
     return value
+
+
+def _not_json(name: str) -> None:
+    raise ValueError(f"a bare {name}")
 
 
 def float_name(value: float) -> str:
@@ -78,7 +84,7 @@ def _encode(value: Any, path: str, depth: int) -> Json:
     if depth > MAX_DEPTH:
         raise InvalidValue(f"{path[:200]}: nested deeper than {MAX_DEPTH} levels, or in itself")
     if isinstance(value, enum.Enum):
-        return _string(value.name, path)
+        return _string(value.name or str(value), path)  # a Flag of no members has no name
     if isinstance(value, str):
         return _string(str.__str__(value), path)
     if isinstance(value, int):
@@ -90,14 +96,17 @@ def _encode(value: Any, path: str, depth: int) -> Json:
     if isinstance(value, os.PathLike):
         return _string(os.fsdecode(value), path)
     if isinstance(value, datetime.datetime):
-        return (value if value.tzinfo else value.astimezone()).isoformat()  # a naive one is local time
+        try:
+            return (value if value.tzinfo else value.astimezone()).isoformat()  # a naive one is local time
+        except (ValueError, OverflowError) as error:
+            raise InvalidValue(f"{path}: {value} has no local time: {error}") from None
     if isinstance(value, (datetime.date, datetime.time)):
         return value.isoformat()
     if isinstance(value, (list, tuple)):
         return [_encode(item, f"{path}[{i}]", depth + 1) for i, item in enumerate(value)]
     if isinstance(value, (set, frozenset)):
         items = [_encode(item, f"{path}{{...}}", depth + 1) for item in value]
-        return sorted(items, key=lambda item: json.dumps(item, sort_keys=True))
+        return sorted(items, key=lambda item: json.dumps(item, sort_keys=True, ensure_ascii=False))
     fields = _fields(value)
     if fields is not None:
         return _mapping(fields, path, depth)
@@ -151,7 +160,7 @@ def _mapping(value: Mapping[Any, Any], path: str, depth: int) -> dict[str, Json]
 
 def _key(key: object, path: str) -> str:
     if isinstance(key, enum.Enum):
-        text = key.name
+        text = key.name or str(key)
     elif key is None or isinstance(key, bool):
         text = {None: "null", True: "true", False: "false"}[key]
     else:
@@ -182,21 +191,32 @@ def _array(value: Any, path: str, depth: int) -> Json:
 
 
 def decode(value: Json) -> Any:
-    """The Python value of what :func:`encode` stored: ``$float`` and ``$bytes`` back, ``$$`` to ``$``."""
+    """The Python value of what :func:`encode` stored: ``$float`` and ``$bytes`` back, ``$$`` to ``$``.
+
+    Raises:
+        FormatError: For what :func:`encode` would not have stored.
+    """
+    try:
+        return _decode(value)
+    except RecursionError:
+        raise FormatError("nested too deep") from None
+
+
+def _decode(value: Json) -> Any:
     if isinstance(value, list):
-        return [decode(item) for item in value]
+        return [_decode(item) for item in value]
     if not isinstance(value, dict):
         return value
     if len(value) == 1:
         ((key, item),) = value.items()
-        if key == "$float" and item in _NOT_FINITE:
+        if key == "$float" and isinstance(item, str) and item in _NOT_FINITE:
             return _NOT_FINITE[item]
         if key == "$bytes" and isinstance(item, str):
             try:
                 return base64.b64decode(item, validate=True)
             except ValueError:
                 raise FormatError(f"not base64: {item[:40]!r}") from None
-    return {key[1:] if key.startswith("$") else key: decode(item) for key, item in value.items()}
+    return {key[1:] if key.startswith("$") else key: _decode(item) for key, item in value.items()}
 
 
 def number(value: object, path: str) -> int | float:

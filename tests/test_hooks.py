@@ -114,8 +114,8 @@ def test_record_abort_of_text_that_is_no_unicode(repo):
 
 
 def test_final_report(repo, capfd):
-    git_log = [f"extra{n}.bin" for n in range(7)]
-    for name in git_log:
+    left_out = [f"extra{n}.bin" for n in range(7)]
+    for name in left_out:
         (repo / name).write_bytes(bytes(3000))
     subprocess.run(["git", "config", "lumo.snapshotMaxFile", "2k"], check=True)
     with SimpleExperiment("digits") as exp:
@@ -127,8 +127,8 @@ def test_final_report(repo, capfd):
     assert out == ""
     lines = err.splitlines()
     assert lines[0] == f"digits/{exp.test_name} finished"
-    assert re.search(r"^  acc +▁▁▂.*▇█  last 0\.966667 +best 0\.966667 \(step 29\)$", err, re.MULTILINE)
-    assert re.search(r"^  loss +█▇.*▁  last 1$", err, re.MULTILINE)
+    assert re.search(r"^  acc +▁+▂.*▇█+  last 0\.966667 +best 0\.966667 \(step 29\)$", err, re.MULTILINE)
+    assert re.search(r"^  loss +█+▇.*▁  last 1$", err, re.MULTILINE)
     assert re.search(r"^  nothing +×+  last nan$", err, re.MULTILINE)
     assert re.search(r"^  huge +.  last 1e\+?400$", err, re.MULTILINE)
     assert re.search(r"^  not in the snapshot: extra0\.bin \(.+\)$", err, re.MULTILINE)
@@ -172,7 +172,7 @@ def test_secrets_never_reach_the_disk(repo, git, monkeypatch):
     Path("../run.py").write_text(SECRET.replace("TOKEN", TOKEN))
     done = subprocess.run([sys.executable, "../run.py", *words], capture_output=True, text=True, check=True, timeout=60)
     files = [path for path in Path(".git/lumo").rglob("*") if path.is_file()]
-    assert len(files) > 15
+    assert len(files) > 10
     secrets = (b"hunter2", TOKEN.encode(), b"aHVudGVyMg")
     assert not [path for path in files if any(secret in path.read_bytes() for secret in secrets)]
     everything = subprocess.run(["git", "log", "-p", "--format=%B", REF], capture_output=True, check=True).stdout
@@ -235,11 +235,16 @@ class Notes(ExpHook):
 def test_a_hook_of_ones_own(repo, git, base):
     hook = Notes()
     exp = base("digits", hooks=[hook])
-    with pytest.raises(KeyError), exp:
-        exp.log({"n": 3})
-        exp.dump_progress(0.5)
-        exp.checkpoint()
-        raise KeyError("x")
+
+    def train():
+        with exp:
+            exp.log({"n": 3})
+            exp.dump_progress(0.5)
+            exp.checkpoint()
+            raise KeyError("x")
+
+    with pytest.raises(KeyError):
+        train()
     assert hook.stages == [
         ("start", "running"),
         ("progress", 0.5),

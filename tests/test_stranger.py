@@ -5,15 +5,15 @@
 
 from __future__ import annotations
 
+import ast
+import contextlib
 import json
 import math
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +23,11 @@ import gitlumo
 from gitlumo import values
 from gitlumo.config import read_settings
 from gitlumo.git.objects import read_blob, walk
-from gitlumo.git.repository import Repository, open_repository
+from gitlumo.git.repository import open_repository
 from gitlumo.store import layout, trees
 from gitlumo.store.branch import Branch, View
-from gitlumo.store.ledger import Event, Ledger
 from gitlumo.store.query import Runs
 from tests import stranger
-from tests.store import memory
 
 FORMAT = Path(__file__).parents[1] / "docs/format.md"
 EVENTS = ("start", "checkpoint", "end", "edit")
@@ -39,8 +37,12 @@ OURS = re.compile(r"(info|edits)/[^/]*\.json|metrics\.json|purged\.json")
 # What holds of every repository
 
 
-def check_repository(path: str | os.PathLike[str]) -> int:
+def check_repository(path: str | os.PathLike[str], *, foreign: bool = False) -> int:
     """See that a stranger and gitlumo read the same runs, and that commits and files are as docs/format.md says.
+
+    Args:
+        path: The repository.
+        foreign: Whether somebody has committed into the ledger by hand.
 
     Returns:
         How many runs there are.
@@ -48,7 +50,7 @@ def check_repository(path: str | os.PathLike[str]) -> int:
     repository = open_repository(path)
     try:
         view = Branch(repository, read_settings(repository.config)).view()
-        check_commits(Path(path), list(view.tips.values()))
+        check_commits(Path(path), list(view.tips.values()), foreign)
         check_files(view)
         return check_reading(Path(path), view)
     finally:
@@ -60,17 +62,18 @@ def git(path: Path, *args: str) -> str:
     return done.stdout.removesuffix("\n")
 
 
-def check_commits(path: Path, tips: list[str]) -> None:
+def check_commits(path: Path, tips: list[str], foreign: bool) -> None:
     """Every commit of the ledger bears the trailer; they end in the one root; ``--grep`` finds every event."""
     everything = git(path, "log", "--format=%H %P%x00%(trailers:key=Lumo-Format,valueonly,separator=%x2C)", *tips, "--")
-    facts = dict(line.split("\0") for line in everything.splitlines() if line)
-    ledger = {line.split()[0]: line.split()[1:] for line, version in facts.items() if version == "1"}
+    lines = [line.split("\0") for line in everything.splitlines() if line]
+    parents = {commits.split()[0]: commits.split()[1:] for commits, _ in lines}
+    ledger = [commits.split()[0] for commits, version in lines if version == "1"]
     root = root_id()
     for tip in tips:
         while tip != root:
-            assert tip in ledger, f"{tip} has no trailer Lumo-Format"
-            tip = ledger[tip][0]
-    assert [commit for commit, parents in ledger.items() if not parents] == ([root] if tips else [])
+            assert foreign or tip in ledger, f"{tip} has no trailer Lumo-Format"
+            tip = parents[tip][0]
+    assert [commit for commit in ledger if not parents[commit]] == ([root] if tips else [])
     for commit in ledger:
         message = git(path, "log", "-1", "--format=%B", commit)
         trailers = re.findall(r"^Lumo-(\w+): (.*)$", message, re.MULTILINE)
@@ -158,7 +161,12 @@ def commit_into_ledger(repo: Path, message: str, files: dict[str, bytes | None])
         if data is None:
             run("rm", "-r", "--cached", "--quiet", "--", path)
         else:
-            run("update-index", "--add", "--cacheinfo", f"100644,{run('hash-object', '-w', '--stdin', input=data)},{path}")
+            run(
+                "update-index",
+                "--add",
+                "--cacheinfo",
+                f"100644,{run('hash-object', '-w', '--stdin', input=data)},{path}",
+            )
     commit = run("commit-tree", "-p", branch, "-m", message, run("write-tree"))
     run("update-ref", branch, commit)
     os.unlink(env["GIT_INDEX_FILE"])
@@ -198,16 +206,19 @@ def record_variety(repo: Path) -> dict[str, str]:
         Path(exp.mk_ipath("plots", "ä", "loss.json")).write_text("{not json")
         Path(exp.mk_ipath("edits", "x")).write_text("a reserved name")
         os.symlink("nowhere", exp.mk_ipath("link"))
-    with pytest.raises(ZeroDivisionError), gitlumo.Experiment("digits", "failed one") as exp:
+    with contextlib.suppress(ZeroDivisionError), gitlumo.Experiment("digits", "failed one") as exp:
         uids["failed"] = exp.uid
         exp.log({"loss": 1}, step=2**70)
         raise ZeroDivisionError
     script = (
         "import gitlumo, os, signal\nexp = gitlumo.Experiment('digits', 'killed one').start()\n"
-        "exp.log({'loss': .5}); exp.log({'loss': .25}); print(exp.uid, flush=True)\nos.kill(os.getpid(), signal.SIGKILL)"
+        "exp.log({'loss': .5}); exp.log({'loss': .25}); print(exp.uid, flush=True)\n"
+        "os.kill(os.getpid(), signal.SIGKILL)"
     )
     env = os.environ | {"PYTHONPATH": str(FORMAT.parents[1])}
-    done = subprocess.run([sys.executable, "-c", script], cwd=repo, env=env, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=repo, env=env, capture_output=True, text=True, check=False
+    )
     assert done.returncode == -signal.SIGKILL, done.stderr
     uids["killed"] = done.stdout.strip()
     exp = gitlumo.start("digits", {"lr": 0.1})
@@ -217,5 +228,131 @@ def record_variety(repo: Path) -> dict[str, str]:
 
 
 def folder_of(repo: Path, uid: str) -> str:
-    (path,) = git(repo, "grep", "-l", uid, "lumo_experiments", "--", "*/info/uid.json").splitlines()
-    return json.loads(path.partition(":")[2]) if path.startswith('"') else path.partition(":")[2].removesuffix("/info/uid.json")
+    """Where a run lies."""
+    repository = open_repository(repo)
+    try:
+        view = Branch(repository, read_settings(repository.config)).view()
+        (path,) = [found.path for found in Runs(view.objects, view.tree).newest() if found.record.uid == uid]
+        return path
+    finally:
+        repository.close()
+
+
+def test_the_stranger_knows_nothing_of_gitlumo():
+    """And takes no more than 50 lines of code."""
+    source = Path(stranger.__file__).read_text()
+    parsed = ast.parse(source)
+    imports = [node for node in ast.walk(parsed) if isinstance(node, (ast.Import, ast.ImportFrom))]
+    assert [ast.unparse(node) for node in imports] == ["import json", "import subprocess"]
+    without = re.sub(r'^ *""".*?"""$', "", source, flags=re.DOTALL | re.MULTILINE).splitlines()
+    assert len([line for line in without if line.strip() and not line.strip().startswith("#")]) <= 50
+
+
+def test_the_root(repo):
+    gitlumo.Experiment("digits").start().end()
+    assert git(repo, "rev-list", "--max-parents=0", "--first-parent", "lumo_experiments") == root_id()
+    (block,) = re.findall(r"\n```\n(tree .*?)```\n", FORMAT.read_text(), re.DOTALL)
+    assert git(repo, "cat-file", "commit", root_id()) == block.removesuffix("\n")
+
+
+def test_a_stranger_reads_what_was_recorded(repo, fsck):
+    uids = record_variety(repo)
+    assert check_repository(repo) == len(uids)
+    found = stranger.runs(str(repo))
+    states = {"rich": "finished", "failed": "failed", "killed": "killed", "plain": "finished"}
+    assert {name: found[uid]["state"] for name, uid in uids.items()} == states
+    rich = found[uids["rich"]]
+    assert same(rich["info"]["params"], PARAMS)
+    assert (rich["tags"], rich["note"]) == (["schön", "a", "b"], "Eine Notiz\n\nLumo-Event: none\n")
+    assert rich["info"]["a%2Fb%3A %7E.c"]["x"] != rich["info"]["a%2Fb%3A %7E.c"]["x"]
+    assert [skip["path"] for skip in rich["info"]["skipped"]] == ["edits", "link"]
+    assert rich["files"]["plots/ä/loss.json"] == b"{not json"
+    acc = rich["metrics"]["acc"]
+    assert (acc["min"], acc["max"], acc["last"], acc["cmp"], acc["count"]) == (-math.inf, math.inf, 2**80, "min", 7)
+    assert len(rich["history"]) == 37
+    assert [call["loss"] for call in found[uids["killed"]]["history"]] == [0.5, 0.25]
+    assert found[uids["failed"]]["history"][0]["step"] == 2**70
+    events = git(
+        repo, "log", "--grep=^Lumo-Event:", "--format=%(trailers:key=Lumo-Event,valueonly)", "lumo_experiments"
+    )
+    assert sorted(events.split()) == ["checkpoint"] + ["end"] * 4 + ["start"] * 4
+    fsck(repo)
+
+
+def test_edits_of_a_stranger(repo):
+    with gitlumo.Experiment("digits", "base") as exp:
+        exp.dump_note("as the run wrote it")
+        exp.dump_tags("a", "b")
+    folder = folder_of(repo, exp.uid)
+    for n, (kind, value) in enumerate(
+        [
+            ("note", "first"),
+            ("tag", {"add": ["c"], "remove": ["a"]}),
+            ("note", "second"),
+            ("undo", f"{2:016x}"),
+            ("undo", f"{3:016x}"),
+            ("deprecated", True),
+            ("tag", {"add": ["a"]}),
+            ("undo", f"{5:016x}"),
+            ("undo", f"{9:016x}"),
+        ]
+    ):
+        edit(repo, folder, exp.uid, n, kind, value)
+        assert check_repository(repo) == 1
+    edit(repo, folder, "f" * 32, 99, "note", "of another run")
+    commit_into_ledger(repo, "a foreign commit", {f"{folder}/edits/readme.txt": b"x", "README.md": b"y"})
+    found = stranger.runs(str(repo))[exp.uid]
+    assert (found["note"], found["tags"], found["deprecated"]) == ("second", ["b", "c", "a"], False)
+
+
+def test_clones_are_read_as_one(git, repo, tmp_path):
+    with gitlumo.Experiment("digits", "base") as first:
+        first.log({"loss": 1})
+    clone = tmp_path / "clone"
+    git("clone", "--quiet", repo, clone)
+    assert check_repository(clone) == 1
+    with gitlumo.Experiment("digits", "base", repo=clone), gitlumo.Experiment("other", repo=repo):
+        pass
+    git("fetch", "--quiet", cwd=clone)
+    assert check_repository(clone) == 3
+    with gitlumo.Experiment("third", repo=clone):
+        pass
+    assert git("log", "-1", "--format=%(trailers:key=Lumo-Merge,valueonly)", "lumo_experiments~2", cwd=clone) == "2\n"
+    assert check_repository(clone) == 4
+    git("fetch", "--quiet", clone, "lumo_experiments:refs/remotes/clone/lumo_experiments", cwd=repo)
+    assert check_repository(repo) == 4
+
+
+def test_purged_foreign_and_newer(repo):
+    with gitlumo.Experiment("digits", "gone") as gone, gitlumo.Experiment("digits", "newer") as newer:
+        pass
+    folder = folder_of(repo, gone.uid)
+    tombstone = {"uid": gone.uid, "exp_name": "digits", "test_name": "gone", "at": "", "by": ""}
+    tombstone["start"] = gone.load_info("progress")["start"]
+    message = layout.event_message([("edit", gone.uid)], "digits/gone purged")
+    commit_into_ledger(repo, message, {folder: None})
+    commit_into_ledger(repo, message, {f"{folder}/purged.json": values.to_bytes(tombstone)})
+    commit_into_ledger(repo, "foreign", {"digits/260101/broken/info/uid.json": b"{", "digits/260101/7": b"", "a": b""})
+    assert check_repository(repo, foreign=True) == 1
+    assert list(stranger.runs(str(repo))) == [newer.uid]
+
+
+DAMAGE = {
+    "not canonical": ("info/params.json", b'{"b": 1, "a": 2}\n'),
+    "no newline": ("info/params.json", b"1"),
+    "NaN": ("info/params.json", b"NaN\n"),
+    "NaN in history": ("history/00000.jsonl", b'{"step":0,"time":0,"loss":NaN}\n'),
+    "metrics": ("metrics.json", b'{"a": {}}\n'),
+}
+
+
+@pytest.mark.parametrize("what", DAMAGE)
+def test_the_check_can_fail(repo, what):
+    with gitlumo.Experiment("digits", params={"lr": 1}) as exp:
+        exp.log({"loss": 1})
+    check_repository(repo)
+    path, data = DAMAGE[what]
+    message = layout.event_message([("edit", exp.uid)], "damage")
+    commit_into_ledger(repo, message, {f"{folder_of(repo, exp.uid)}/{path}": data})
+    with pytest.raises((AssertionError, KeyError)):
+        check_repository(repo)

@@ -7,7 +7,7 @@ import os
 import pygit2
 
 from gitlumo.errors import GitError, RefMoved
-from gitlumo.git.objects import BLOB, COMMIT, TREE, missing
+from gitlumo.git.objects import BLOB, COMMIT, TREE, missing, reaches
 
 _KINDS = {
     int(pygit2.enums.ObjectType.BLOB): BLOB,
@@ -33,6 +33,8 @@ class Pygit2Objects:
 
     def read(self, id: str) -> tuple[str, bytes]:
         """See :meth:`gitlumo.git.objects.Objects.read`."""
+        if len(id) != 40:  # pygit2 would take a prefix
+            raise missing(id)
         try:
             kind, data = self._odb.read(id)
         except (KeyError, ValueError, pygit2.GitError):
@@ -55,8 +57,8 @@ class Pygit2Objects:
             self._repository.set_odb(self._odb)
         try:
             return bool(self._repository.descendant_of(commit, ancestor))
-        except (KeyError, ValueError, pygit2.GitError):
-            return False
+        except (KeyError, ValueError, pygit2.GitError):  # not there; or a shallow clone, which libgit2 does not know
+            return self.has(ancestor) and reaches(self, commit, ancestor)
 
     def close(self) -> None:
         """See :meth:`gitlumo.git.objects.Objects.close`."""
@@ -112,7 +114,8 @@ class Pygit2Refs:
             ref.set_target(new, message)
         except (pygit2.AlreadyExistsError, KeyError) as error:
             raise RefMoved(f"{name}: {error}") from None
-        except (ValueError, pygit2.GitError) as error:
-            if "modified" in str(error) or "lock" in str(error) or "old reference value" in str(error):
+        except (ValueError, OSError, pygit2.GitError) as error:
+            text = str(error).replace(name, "")
+            if "failed to lock file" in text or "File exists" in text or "old reference value" in text:
                 raise RefMoved(f"{name}: {error}") from None
             raise GitError(f"{name}: {error}") from None

@@ -139,13 +139,18 @@ def parse_tree(data: bytes, id_size: int) -> dict[str, Entry]:
     """The entries of a tree object's bytes; ``id_size`` is 20 or 32 bytes."""
     entries = {}
     at = 0
-    while at < len(data):
-        space = data.index(b" ", at)
-        end = data.index(b"\0", space)
-        name = data[space + 1 : end].decode("utf-8", "surrogateescape")
-        mode = int(data[at:space], 8)
-        at = end + 1 + id_size
-        entries[name] = Entry(name, mode, data[end + 1 : at].hex())
+    try:
+        while at < len(data):
+            space = data.index(b" ", at)
+            end = data.index(b"\0", space)
+            name = data[space + 1 : end].decode("utf-8", "surrogateescape")
+            mode = int(data[at:space], 8)
+            at = end + 1 + id_size
+            entries[name] = Entry(name, mode, data[end + 1 : at].hex())
+    except ValueError:
+        at = -1
+    if at != len(data):
+        raise GitError("a tree object is damaged; try 'git fsck'")
     return entries
 
 
@@ -229,20 +234,39 @@ class Staging:
 
     def is_ancestor(self, ancestor: str, commit: str) -> bool:
         """See :meth:`Objects.is_ancestor`."""
+        seen = set()
         tips = [commit]
         while tips:
             tip = tips.pop()
             if tip == ancestor:
                 return True
+            if tip in seen:
+                continue
+            seen.add(tip)
             if tip in self.new:
                 tips.extend(read_commit(self, tip).parents)
-            elif ancestor not in self.new and self.base.is_ancestor(ancestor, tip):
+            elif self.base.is_ancestor(ancestor, tip):
                 return True
         return False
 
     def close(self) -> None:
         """See :meth:`Objects.close`."""
         self.base.close()
+
+
+def reaches(objects: Objects, commit: str, ancestor: str) -> bool:
+    """Whether ``ancestor`` can be reached from ``commit`` over commits that are there: the history may end anywhere."""
+    seen = set()
+    tips = [commit]
+    while tips:
+        tip = tips.pop()
+        if tip in seen or not objects.has(tip):
+            continue
+        if tip == ancestor:
+            return True
+        seen.add(tip)
+        tips.extend(read_commit(objects, tip).parents)
+    return False
 
 
 def lookup(objects: Objects, tree: str, path: str) -> Entry | None:

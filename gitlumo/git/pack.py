@@ -79,8 +79,8 @@ def write_pack(
         # Not the checksum: two writers of equal packs must not share files, because a loser deletes its own.
         name = hashlib.new(place.hash_name, checksum + os.urandom(16), usedforsecurity=False).hexdigest()
         base = os.path.join(place.pack_dir, f"pack-{name}")
+        made += [base + ending for ending in (".idx", ".keep", ".pack")]
         _keep(base, note)
-        made += [base + ".keep", base + ".pack"]
         _move(made[0], base + ".pack")
         if os.path.exists(place.gc_pid):
             time.sleep(GC_MOMENT)
@@ -155,8 +155,12 @@ def _move(source: str, target: str) -> None:
         if error.errno != errno.EXDEV:
             raise
         near = f"{os.path.dirname(target)}/{os.path.basename(source)}.new"
-        shutil.copy2(source, near)
-        os.rename(near, target)
+        try:
+            shutil.copy2(source, near)
+            os.rename(near, target)
+        except BaseException:
+            _unlink(near)
+            raise
         os.unlink(source)
 
 
@@ -212,7 +216,7 @@ def count_packs(place: PackPlace) -> int:
 
 def index_again(base: str) -> None:
     """Make a pack's index anew (git-index-pack(1))."""
-    process.run(["index-pack", base + ".pack"], check=False)
+    process.run(["-c", "pack.writeReverseIndex=false", "index-pack", base + ".pack"], check=False)
 
 
 def _names(place: PackPlace, ending: str) -> set[str]:

@@ -84,7 +84,9 @@ def run(
             timeout=timeout,
             check=False,
         )
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
+        if cwd is not None and not os.path.isdir(cwd):
+            raise GitError(f"{cwd} is not a folder") from None
         raise GitError("there is no git program on the PATH; install git 2.39 or later") from None
     except subprocess.TimeoutExpired:
         raise TimeoutError(f"git {args[0] if args else ''} took longer than {timeout:g} s") from None

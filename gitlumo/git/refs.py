@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from typing import Protocol
 
 from gitlumo.errors import GitError, RefMoved
 from gitlumo.git import process
+
+# git's words (refs.c, files-backend.c, reftable-backend.c, lockfile.c) where another writer was faster, or is at it.
+_MOVED = re.compile(
+    r"but expected [0-9a-f]+$|reference already exists$|unable to resolve reference|cannot lock references$"
+    r"|Unable to create '.*\.lock': File exists",
+    re.MULTILINE,
+)
 
 
 class Refs(Protocol):
@@ -37,7 +45,7 @@ class GitRefs:
 
     def read(self, name: str) -> str | None:
         """See :meth:`Refs.read`."""
-        result = process.run([*self._git, "rev-parse", "--verify", "--quiet", "--end-of-options", name], check=False)
+        result = process.run([*self._git, "show-ref", "--verify", "--hash", "--end-of-options", name], check=False)
         return result.out.decode().strip() or None if result.status == 0 else None
 
     def symbolic(self, name: str) -> str | None:
@@ -48,7 +56,7 @@ class GitRefs:
     def list(self, prefix: str) -> dict[str, str]:
         """See :meth:`Refs.list`."""
         out = process.run([*self._git, "for-each-ref", "--format=%(objectname) %(refname)"]).out
-        pairs = (line.split(" ", 1) for line in out.decode("utf-8", "surrogateescape").splitlines())
+        pairs = (line.split(" ", 1) for line in out.decode("utf-8", "surrogateescape").split("\n")[:-1])
         return {name: id for id, name in pairs if name.startswith(prefix)}
 
     def move(self, name: str, old: str | None, new: str, message: str) -> None:
@@ -57,6 +65,6 @@ class GitRefs:
         result = process.run([*self._git, "update-ref", "-m", message, name, new, expected], check=False)
         if result.status == 0:
             return
-        if any(words in result.message for words in ("but expected", "already exists", "Unable to create", "lock")):
+        if _MOVED.search(result.message):
             raise RefMoved(result.message)
         raise GitError(result.message)

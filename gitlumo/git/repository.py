@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from gitlumo.git.objects import Objects
     from gitlumo.git.refs import Refs
 
+_CRUD = "".join(map(chr, range(33))) + ".,:;<>\"\\'"
 _CONFIG = r"^(lumo|user|author|committer|color|core|extensions|remote|pager|i18n)\."
 
 
@@ -121,7 +122,7 @@ class Repository:
         """The ref store: plain files through the engine of the objects, any other through the git program."""
         odd = {name for name in self.config if name.startswith("extensions.")}
         odd -= {"extensions.objectformat", "extensions.noop", "extensions.worktreeconfig"}
-        if self.location.ref_store != "files" or odd:
+        if self.location.ref_store != "files" or self.location.hash_name != "sha1" or odd:
             from gitlumo.git.refs import GitRefs
 
             return GitRefs(self.location.git_dir)
@@ -136,8 +137,9 @@ class Repository:
         email = (
             os.environ.get("GIT_AUTHOR_EMAIL") or self._config_last("author.email") or self._config_last("user.email")
         )
+        name, email = _clean(name or ""), _clean(email or "")
         if name and email:
-            return f"{_clean(name)} <{_clean(email)}>", True
+            return f"{name} <{email}>", True
         told = process.run([*self.git_args, "var", "GIT_AUTHOR_IDENT"], check=False)
         if told.status == 0:
             return told.out.decode("utf-8", "replace").rsplit(">", 1)[0] + ">", True
@@ -174,8 +176,8 @@ class Repository:
 
     def remote_urls(self) -> dict[str, str]:
         """URL of each configured remote."""
-        urls = {name: self._config_last(f"remote.{name}.url") for name in self.remote_names()}
-        return {name: url for name, url in urls.items() if url}
+        urls = {name: self.config.get(f"remote.{name}.url") for name in self.remote_names()}
+        return {name: values[0] for name, values in urls.items() if values}  # the one that git fetches from
 
     def close(self) -> None:
         """Let go of files and memory."""
@@ -207,7 +209,7 @@ def timestamp(seconds: float | None = None) -> str:
 
 def _clean(text: str) -> str:
     """A name or an email without what git drops from them (git's ident.c: crud and angle brackets)."""
-    return "".join(c for c in text if c not in "<>\n\0").strip(" .,:;\"'")
+    return "".join(c for c in text if c not in "<>\n\0").strip(_CRUD)
 
 
 def load_engines() -> None:

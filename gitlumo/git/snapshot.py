@@ -40,7 +40,10 @@ _CONFIG = (
     "core.hooksPath=/dev/null",
     "core.fsmonitor=false",  # what lies in the tree counts, not what a daemon heard
     "core.fsync=none",  # all that is written here is thrown away, but for the pack
+    "core.bigFileThreshold=1",  # blobs go straight into one pack: 5,000 in 0.8 s; as loose objects in 1.3 to 4 s
     "index.skipHash=true",  # the private index lives for milliseconds, and its checksum costs some of them
+    "pack.compression=0",  # compressed once, when the pack is made
+    "core.looseCompression=0",
     "pack.packSizeLimit=0",  # one pack, not several
 )
 _LISTING = 0.6  # the share of the time that git may take to list all untracked files at once ...

@@ -1,4 +1,4 @@
-"""Ledgers in memory, for the tests of the store: an empty object database, and runs, edits, tombstones as git objects."""
+"""Ledgers in memory: an empty object database, and runs, edits, tombstones as git objects."""
 
 from __future__ import annotations
 
@@ -98,6 +98,8 @@ def put_all(staging: Staging, root: str | None, runs: Iterable[Run]) -> str | No
 
 def layout_of(objects: Objects, root: str | None) -> dict[str, str]:
     """Path to uid of every run in a ledger's tree; a uid that lies there twice fails."""
-    found = {place.path: run.uid for place in trees.places(objects, root) if (run := trees.read_run(objects, place.tree))}
+    found = {
+        place.path: run.uid for place in trees.places(objects, root) if (run := trees.read_run(objects, place.tree))
+    }
     assert len(set(found.values())) == len(found), f"a uid lies there twice: {found}"
     return found

@@ -52,7 +52,7 @@ def facts_of(run: Run) -> set[Fact]:
 
 
 def ledger_of(facts: set[Fact]) -> dict[str, tuple[str, str, dict[str, str]]]:
-    """Path to (uid, record, edits), as docs/format.md, section 6, says it: nothing of gitlumo's own join is used here."""
+    """Path to (uid, record, edits), as docs/format.md, section 6, says it, without gitlumo's own join."""
     groups: dict[tuple[str, str], list[tuple[str, str, str]]] = {}
     for uid in {fact[1] for fact in facts}:
         mine = sorted(fact for fact in facts if fact[1] == uid)
@@ -72,7 +72,7 @@ def ledger_of(facts: set[Fact]) -> dict[str, tuple[str, str, dict[str, str]]]:
 
 
 class Clones(RuleBasedStateMachine):
-    """Three clones that start, publish, rename, edit, recover, restore and purge runs, and take in each other's ledgers."""
+    """Three clones that start, publish, rename, edit, recover, restore and purge runs, and take each other in."""
 
     foreign_paths = ASIDE
 
@@ -142,9 +142,7 @@ class Clones(RuleBasedStateMachine):
     def again(self, run: Run, seq: int, name: tuple[str, str] | None = None, *, restored: bool = False) -> Run:
         start = run.identity.start
         what = self.unique()
-        return memory.make_run(
-            self.staging, run.uid, *(name or run.name), start, seq, restored=restored, what=what
-        )
+        return memory.make_run(self.staging, run.uid, *(name or run.name), start, seq, restored=restored, what=what)
 
     @precondition(lambda self: self.owned)
     @rule(data=st.data())

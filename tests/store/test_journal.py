@@ -253,7 +253,9 @@ def test_what_a_folder_gives(tmp_path):
     leave = ["info/.lumo-17-ab", "edits/x.json", "purged.json", ".gitmodules", "a/.GIT/x", "git~1", "large"]
     for name in take + leave:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_bytes(b"x" * (MAX_FILE + 1 if name == "large" else MAX_FILE if name == "note.md" else 1))
+        (tmp_path / name).write_bytes(
+            b"x" * (MAX_FILE + 1 if name == "large" else MAX_FILE if name == "note.md" else 1)
+        )
     (tmp_path / "link").symlink_to("note.md")
     (tmp_path / "linked").symlink_to("plots")
     (tmp_path / "broken").symlink_to("nowhere")

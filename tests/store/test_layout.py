@@ -63,7 +63,7 @@ def test_only_files_of_info_are_keys():
         ("history/0001.jsonl", None),
         ("history/00001.json", None),
         ("history/a/00001.jsonl", None),
-        ("history/٠٠٠٠١.jsonl", None),
+        ("history/0000\u0661.jsonl", None),
         ("history/00001.jsonl\n", None),
     ],
 )
@@ -74,9 +74,9 @@ def test_chunk_numbers(path, number):
 
 def test_days_and_thousands():
     assert layout.is_day("260101")
-    assert not any(map(layout.is_day, ("26010", "2601011", "26010a", "٢٦٠١٠١", "260101\n")))
+    assert not any(map(layout.is_day, ("26010", "2601011", "26010a", "26010\u0661", "260101\n")))
     assert all(map(layout.is_thousand, ("1", "12", "0", "260101")))
-    assert not any(map(layout.is_thousand, ("", "1a", "٢", "1\n")))
+    assert not any(map(layout.is_thousand, ("", "1a", "\u0662", "1\n")))
 
 
 # What makes a run, and a tombstone
@@ -267,7 +267,7 @@ def test_active_edits(kinds, active):
         assert " ".join(edit.id for edit in layout.active_edits(order)) == active
 
 
-@given(st.lists(st.integers(-2**50, 2**50), max_size=6))
+@given(st.lists(st.integers(-(2**50), 2**50), max_size=6))
 def test_the_clock_is_strictly_above_all_that_was_seen(clocks):
     """Whatever the editors' clocks say, in every order."""
     names: list[str] = []
@@ -285,7 +285,7 @@ def test_the_clock_ends():
     assert last.startswith("8" + "9" * 16)
     with pytest.raises(FormatError):
         layout.next_edit_time([last], 1)
-    hostile = ["9" * 17 + "-" + "0" * 16 + ".json", "x.json", "٩" * 17 + "-" + "0" * 16 + ".json"]
+    hostile = ["9" * 17 + "-" + "0" * 16 + ".json", "x.json", "\u0669" * 17 + "-" + "0" * 16 + ".json"]
     assert layout.next_edit_time(hostile, 1) == 1_000_000
 
 

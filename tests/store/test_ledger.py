@@ -173,6 +173,21 @@ def test_a_lost_index_is_made_again(repo, git, fsck):
     fsck(repo)
 
 
+def test_no_size_limit_keeps_the_runs_own_files_out(repo, git):
+    git("config", "lumo.snapshotMaxFile", "1k")
+    exp = Experiment("digits").start()
+    for i in range(100):
+        exp.log({"loss": i / 3, f"metric {i}": i})
+    exp.dump_info("params", {str(i): i for i in range(200)})
+    Path(exp.mk_ipath("large.bin")).write_bytes(bytes(1025))
+    exp.end()
+    folder = f"{REF}:digits/{exp.test_name[:6]}/{exp.test_name}"
+    assert len(git("show", f"{folder}/history/00000.jsonl").splitlines()) == 100
+    assert {"info", "history", "metrics.json"} == set(git("ls-tree", "--name-only", folder).splitlines())
+    assert "params.json" in git("ls-tree", "--name-only", f"{folder}/info").splitlines()
+    assert [item["path"] for item in exp.properties["skipped"]] == ["large.bin"]
+
+
 # ----------------------------------------------------------------------------------------------------------- races
 
 

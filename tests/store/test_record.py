@@ -20,11 +20,11 @@ UID = "0123456789abcdef" * 2
 NAN, INF = math.nan, math.inf
 
 
-def line(step: int, numbers: dict, cmp: str | None | bool = False, companions: dict | None = None) -> Line:
+def line(step: int, numbers: dict, cmp: str | bool | None = False, companions: dict | None = None) -> Line:
     return Line(step, step / 10, numbers, cmp, companions or {})
 
 
-def summary_of(numbers: list, cmp: str | None | bool = False) -> dict:
+def summary_of(numbers: list, cmp: str | bool | None = False) -> dict:
     """The summary of a metric whose steps are 10, 11, ... and whose companion is its position."""
     lines = [line(10 + i, {"m": value}, cmp, {"i": i}) for i, value in enumerate(numbers)]
     return record.fold(lines)["m"].summary()
@@ -73,7 +73,7 @@ numbers = st.integers(-3, 3) | st.sampled_from([0.5, -0.0, NAN, INF, -INF])
 
 @given(st.lists(numbers, min_size=1, max_size=8), st.sampled_from(["max", "min", None]))
 def test_fold_is_what_the_page_says(values_, cmp):
-    """``best`` is the greatest, the least or the last value; of equal ones the first; NaN only while there is no number."""
+    """``best`` is the greatest, the least or the last; of equal ones the first; a NaN while there is no number."""
     real = [(value, i) for i, value in enumerate(values_) if value == value] or [(values_[0], 0)]
     least = min(real, key=lambda pair: pair[0])
     greatest = max(real, key=lambda pair: (pair[0], -pair[1])) if len(real) > 1 else real[0]
@@ -159,7 +159,7 @@ def edit_files(*edits: tuple) -> dict[str, bytes | object]:
     return files
 
 
-OWN = {"note.md": "die Note".encode(), "info/tags.json": ["a", "b"], "info/rerun.json": {"from": "f" * 32}}
+OWN = {"note.md": b"die Note", "info/tags.json": ["a", "b"], "info/rerun.json": {"from": "f" * 32}}
 EDITED = [
     ([], {"note": "die Note", "tags": ["a", "b"], "deprecated": False, "backup": {}, "rerun": {"from": "f" * 32}}),
     ([("note", "1"), ("note", "2")], {"note": "2"}),

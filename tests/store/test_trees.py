@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from gitlumo.git.objects import FILE_MODE, SUBMODULE_MODE, TREE_MODE, Entry, Staging, edit_tree, lookup, walk
+from gitlumo.git.objects import FILE_MODE, TREE_MODE, Entry, Staging, edit_tree, lookup, walk
 from gitlumo.store import layout, trees
 from tests.store import memory
 
