@@ -67,4 +67,5 @@ def runs(repo):
         parsed = {path: parse(data) for path, data in files.items() if path.endswith(".json")}
         uid = parsed.get("purged.json", {}).get("uid") or parsed.get("info/uid.json")
         copies.setdefault(uid, []).append((files, parsed))
-    return {u: show(u, found) for u, found in copies.items() if u and not any("purged.json" in f for f, _ in found)}
+    readable = {uid: all(p.get("info/format.json") == {"version": 1} for _, p in copies[uid]) for uid in copies}
+    return {uid: show(uid, copies[uid]) for uid in copies if uid and readable[uid]}  # others are purged, or too new

@@ -12,7 +12,6 @@ import contextlib
 import errno
 import hashlib
 import os
-import shutil
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from dulwich.object_format import SHA1, SHA256
 from dulwich.pack import load_pack_index, write_pack_header, write_pack_index_v2, write_pack_object
 
 from gitlumo.git import process
+from gitlumo.git.files import move
 from gitlumo.git.objects import NewObject, object_id
 
 _FORMATS = {"sha1": SHA1, "sha256": SHA256}
@@ -81,11 +81,11 @@ def write_pack(
         base = os.path.join(place.pack_dir, f"pack-{name}")
         made += [base + ending for ending in (".idx", ".keep", ".pack")]
         _keep(base, note)
-        _move(made[0], base + ".pack")
+        move(made[0], base + ".pack")
         if os.path.exists(place.gc_pid):
             time.sleep(GC_MOMENT)
         _keep(base, note)
-        _move(made[1], base + ".idx")
+        move(made[1], base + ".idx")
         if fsync:
             _fsync_folder(place.pack_dir)
     except BaseException:
@@ -146,22 +146,6 @@ def _keep(base: str, note: bytes) -> None:
     if not os.path.exists(base + ".keep"):
         with open(base + ".keep", "wb") as out:
             out.write(note)
-
-
-def _move(source: str, target: str) -> None:
-    try:
-        os.rename(source, target)
-    except OSError as error:
-        if error.errno != errno.EXDEV:
-            raise
-        near = f"{os.path.dirname(target)}/{os.path.basename(source)}.new"
-        try:
-            shutil.copy2(source, near)
-            os.rename(near, target)
-        except BaseException:
-            _unlink(near)
-            raise
-        os.unlink(source)
 
 
 def _fsync_folder(path: str) -> None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from gitlumo.git.refs import Refs
 
 _CRUD = "".join(map(chr, range(33))) + ".,:;<>\"\\'"
-_CONFIG = r"^(lumo|user|author|committer|color|core|extensions|remote|pager|i18n)\."
+_CONFIG = r"^(lumo|user|author|committer|color|core|extensions|remote|pager|status)\."
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ import contextlib
 import errno
 import io
 import os
+import shutil
 import stat
 from pathlib import Path
 
@@ -158,7 +159,7 @@ def steps(monkeypatch, place):
 
         return step
 
-    monkeypatch.setattr(os, "rename", watch("rename", os.rename))
+    monkeypatch.setattr(os, "replace", watch("replace", os.replace))
     monkeypatch.setattr(os, "fsync", watch("fsync", os.fsync))
     monkeypatch.setattr(pack.time, "sleep", watch("sleep", lambda seconds: None))
     return taken
@@ -169,7 +170,7 @@ def test_the_order_of_the_files(place, staging, steps, gc):
     if gc:
         Path(place.gc_pid).touch()
     pack.write_pack(place, staging.new, b"", fsync=False)
-    expected = [("rename", [".keep"]), ("rename", [".keep", ".pack"])]
+    expected = [("replace", [".keep"]), ("replace", [".keep", ".pack"])]
     if gc:
         expected.insert(1, ("sleep", [".keep", ".pack"]))
     assert [(name, there) for name, _, there in steps] == expected
@@ -198,7 +199,7 @@ def test_what_is_synced(place, staging, steps, monkeypatch):
     assert kinds == []
     pack.write_pack(place, staging.new, b"", fsync=True)
     assert kinds == ["file", "file", "folder"]
-    assert [name for name, _, _ in steps][2:] == ["fsync", "fsync", "rename", "rename", "fsync"]  # synced, then seen
+    assert [name for name, _, _ in steps][2:] == ["fsync", "fsync", "replace", "replace", "fsync"]  # synced, then seen
 
 
 # --- failures ---
@@ -210,10 +211,10 @@ class Full:
     def __init__(self, patch, n, for_good, exdev):
         self.left, self.for_good = n, for_good
         self.failed = False
-        self.rename = os.rename
-        for owner, name in ((os, "chmod"), (os, "fsync"), (os, "makedirs"), (pack.shutil, "copy2")):
+        self.rename = os.replace
+        for owner, name in ((os, "chmod"), (os, "fsync"), (os, "makedirs"), (shutil, "copy2")):
             patch.setattr(owner, name, self.stepping(getattr(owner, name)))
-        patch.setattr(os, "rename", self.stepping(self.cross if exdev else os.rename))
+        patch.setattr(os, "replace", self.stepping(self.cross if exdev else os.replace))
         patch.setattr(pack, "open", self.open, raising=False)
 
     def step(self):
@@ -271,7 +272,7 @@ def test_nothing_is_left_of_an_interrupt(place, staging, monkeypatch):
     def interrupt(*args):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(os, "rename", interrupt)
+    monkeypatch.setattr(os, "replace", interrupt)
     with pytest.raises(KeyboardInterrupt):
         pack.write_pack(place, staging.new, b"", fsync=False)
     assert files(place) == set()

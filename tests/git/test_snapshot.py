@@ -453,6 +453,15 @@ def test_a_split_index_is_read_and_left_split(repo, git, receive, as_git_commits
     assert taken.tree == as_git_commits(repo)
 
 
+def test_untracked_files_are_not_looked_at_where_the_user_says_so(repo, git):
+    """As in a repository whose work tree is the home folder."""
+    (repo / "private.txt").write_text("mine")
+    git("config", "status.showUntrackedFiles", "no")
+    taken = take(repo)
+    assert taken.commit == taken.head
+    assert reasons(taken) == {"./": "untracked: status.showUntrackedFiles is no"}
+
+
 def test_line_ends_are_no_reason_to_refuse_a_file(repo, git, receive):
     git("config", "core.autocrlf", "input")
     git("config", "core.safecrlf", "true")
