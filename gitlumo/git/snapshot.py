@@ -95,7 +95,7 @@ def take(
 def _take(bench: Bench, limits: Limits, pack_dir: str, known: Callable[[str], bool]) -> Snapshot:
     # Three commands that do not wait for each other: HEAD, the lists, the tracked files.
     asking = bench.start("cat-file", "--batch")
-    others = ("-o", "--exclude-standard") if bench.wants_untracked else ()
+    others = () if bench.is_private_home else ("-o", "--exclude-standard")
     listing = bench.start("ls-files", "-z", "-v", "-s", *others)
     adding = bench.start("add", "-u", "--sparse")
     head = _read_head(bench, asking)
@@ -104,7 +104,7 @@ def _take(bench: Bench, limits: Limits, pack_dir: str, known: Callable[[str], bo
         refused = recording.add_tracked(bench, adding, index)
         skipped += refused
         if not others:
-            skipped.append(Skip(b"./", "untracked: status.showUntrackedFiles is no"))
+            skipped.append(Skip(b"./", "untracked files of a home folder"))
         kept, out = untracked.sift(bench.top, paths, limits, _own_folders(bench), bench.until)
         skipped += out + recording.add_untracked(bench, kept)
         until = time.monotonic() + max(limits.timeout, 1.0)

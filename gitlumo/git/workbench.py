@@ -69,10 +69,12 @@ class Bench:
         )
 
     @property
-    def wants_untracked(self) -> bool:
-        """Whether untracked files are to be looked at: ``status.showUntrackedFiles`` (git-status(1))."""
+    def is_private_home(self) -> bool:
+        """Whether the work tree is a home folder of which git shows no untracked files, as where it tracks dotfiles."""
+        if self.top != os.fsencode(os.path.realpath(os.path.expanduser("~"))):
+            return False
         choice = self.repository.config.get("status.showuntrackedfiles", ["normal"])[-1]
-        return choice.lower() not in ("no", "false", "off", "0")
+        return choice.lower() in ("no", "false", "off", "0")
 
     def start(self, *args: str) -> subprocess.Popen[bytes]:
         """Start git, in its own process group so that filters and all that it starts can be killed with it."""

@@ -453,13 +453,15 @@ def test_a_split_index_is_read_and_left_split(repo, git, receive, as_git_commits
     assert taken.tree == as_git_commits(repo)
 
 
-def test_untracked_files_are_not_looked_at_where_the_user_says_so(repo, git):
-    """As in a repository whose work tree is the home folder."""
+@pytest.mark.parametrize("home", [True, False])
+def test_a_home_folder_that_tracks_dotfiles_keeps_the_rest_private(repo, git, monkeypatch, home):
     (repo / "private.txt").write_text("mine")
     git("config", "status.showUntrackedFiles", "no")
+    if home:
+        monkeypatch.setenv("HOME", str(repo))
     taken = take(repo)
-    assert taken.commit == taken.head
-    assert reasons(taken) == {"./": "untracked: status.showUntrackedFiles is no"}
+    assert (taken.commit == taken.head) is home
+    assert reasons(taken) == ({"./": "untracked files of a home folder"} if home else {})
 
 
 def test_line_ends_are_no_reason_to_refuse_a_file(repo, git, receive):
