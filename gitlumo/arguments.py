@@ -20,19 +20,18 @@ def check_metric(key: object) -> None:
     values.encode(key, f"metric {key!a}")
 
 
-def integer_step(step: Any) -> int:
-    """A step as an integer; numpy integers and floats without a fraction are taken, too.
+def integer(value: Any, what: str) -> int:
+    """A step, an end code as an integer; numpy integers and floats without a fraction are taken, too.
 
     Raises:
         InvalidValue: For anything else.
     """
     try:
-        return operator.index(step)
+        return operator.index(value)
     except TypeError:
-        number = values.number(step, "step")
-        if isinstance(number, float) and number.is_integer():
-            return int(number)
-        raise InvalidValue(f"step must be an integer, not {step!r}") from None
+        if isinstance(value, float) and value.is_integer():
+            return int(value)
+        raise InvalidValue(f"{what} must be an integer, not {value!r}") from None
 
 
 def read_companions(words: tuple[Any, ...], cmp: Any) -> tuple[str | None, dict[str, Any]]:
@@ -46,7 +45,7 @@ def read_companions(words: tuple[Any, ...], cmp: Any) -> tuple[str | None, dict[
     """
     if len(words) == 1:
         cmp, words = words[0], ()
-    if cmp is not None and cmp not in ("max", "min"):
+    if cmp is not None and not (isinstance(cmp, str) and cmp in ("max", "min")):
         raise InvalidValue(
             f"cmp can be 'max', 'min' or None, not {cmp!r}; companions come in pairs: 'cls_acc', [.9, .96]"
         )

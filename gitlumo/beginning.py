@@ -142,7 +142,7 @@ def _next_ordinal(began: Beginning, exp_name: str, day: str) -> int:
     open_dirs = [run.info_dir for run in journal.open_runs(began.ledger.lumo_dir)]
     names = [os.path.basename(path) for path in open_dirs if os.path.basename(os.path.dirname(path)) == exp_name]
     try:
-        tips = began.ledger.tips().values()
+        tips = [*began.ledger.tips().values(), *filter(None, [began.ledger.lost_tip()])]
         names += [name for tip in tips for name in trees.day_names(began.repository.objects, tip, exp_name, day)]
     except LumoError:
         with contextlib.suppress(OSError):

@@ -67,13 +67,13 @@ def repository_name(root: str | None) -> Any:
 
 
 def _path(path: str, root: str | None) -> Any:
-    return _word(privacy.public_path(path, root))
+    return storable(privacy.public_path(path, root))
 
 
 def _words(argv: Sequence[str], root: str | None, cwd: str) -> tuple[list[Any], list[int]]:
     """A command line as it may be recorded: absolute paths in the repository relative to ``cwd``, secrets masked."""
     words, masked = privacy.mask_words(argv)
-    return [_word(_public_word(word, root, cwd)) for word in words], masked
+    return [storable(_public_word(word, root, cwd)) for word in words], masked
 
 
 def _public_word(word: str, root: str | None, cwd: str) -> str:
@@ -83,7 +83,7 @@ def _public_word(word: str, root: str | None, cwd: str) -> str:
     return f"{name}{equals}{privacy.public_path(value, root, cwd)}"
 
 
-def _word(text: str) -> Any:
+def storable(text: str) -> Any:
     """A word of the operating system's: a string, or bytes where it is not UTF-8."""
     try:
         text.encode("utf-8")

@@ -97,6 +97,8 @@ class Experiment(Writing):
         self._roots = began.roots
         self._record = Record(self._folder.read, self._folder.paths, self.label)
         self._begin(began.time)
+        with self._safely("Capture"):
+            self._record_process()
         with self._safely("Register"):
             register(self.ledger.lumo_dir, self.uid, self._folder.info_dir)
         for warning in began.warnings:
@@ -145,17 +147,26 @@ class Experiment(Writing):
         if self._params is not None:
             self._put("params", self._params)
 
+    def _record_process(self) -> None:
+        """Before the run is registered: without it nobody could ever find it dead."""
+        pinfo, masked = capture.process(self.settings.hostname, self.repository.location.work_tree)
+        self._put("pinfo", values.encode(pinfo))
+        self._note_masked(masked)
+
     def _record_surroundings(self) -> None:
         root = self.repository.location.work_tree
-        pinfo, masked = capture.process(self.settings.hostname, root)
-        self._put("pinfo", values.encode(pinfo))
         execute, more = capture.execute(root)
         self._put("execute", values.encode(execute))
-        self._put("paths", {name: privacy.public_path(path, root) for name, path in self._roots.items()})
+        self._put(
+            "paths",
+            values.encode(
+                {name: capture.storable(privacy.public_path(path, root)) for name, path in self._roots.items()}
+            ),
+        )
         env, most = capture.environment(self.settings.env)
         if env:
             self._put("env", values.encode(env))
-        self._note_masked([*masked, *more, *most])
+        self._note_masked([*more, *most])
 
     def end(self, end_code: int = 0) -> None:
         """End the run: run the hooks, publish it for good. A second call does nothing.
@@ -169,12 +180,22 @@ class Experiment(Writing):
         if self._mode == ENDED or not self._writing("end()"):
             return
         with self._lock:
-            code = arguments.integer_step(end_code)
+            if self._mode == ENDED:  # by another thread
+                return
+            code = arguments.integer(end_code, "end_code")
             self._progress.update(end=values.time_text(time.time()), end_code=code, finished=code == 0)
             if code == 0:
                 self._progress["ratio"] = 1.0
             self._run_hooks("on_end")
             published = self._publish("end")
+            if (
+                not published
+                and isinstance(self._journal, Journal)
+                and (lost := self._journal.pending + self._journal.dropped)
+            ):
+                self._warn(
+                    f"{self.label}: {lost} lines and files could not be recorded and are lost: the disk took nothing"
+                )
             self._mode = ENDED
             self._journal.close()
         atexit.unregister(self._at_exit)
@@ -183,6 +204,8 @@ class Experiment(Writing):
                 if published:
                     unregister(self.ledger.lumo_dir, self.uid)
                     self.ledger.look_after()
+                else:
+                    register(self.ledger.lumo_dir, self.uid, self._folder.info_dir, left=True)
             self.repository.close()
 
     def __enter__(self) -> Self:
@@ -220,13 +243,14 @@ class Experiment(Writing):
             StateError: Before ``start()`` or after ``end()``.
         """
         if self._writing("checkpoint()"):
-            with self._lock:
+            with self._held("checkpoint()"):
                 self._on_progress()
                 self._publish("checkpoint")
 
     def _publish(self, kind: str) -> bool:
         """Bring the folder up to date and publish it; whatever goes wrong becomes a warning."""
         if isinstance(self._journal, Silence):
+            self._save("progress", self._progress)
             return False
         from gitlumo.store.ledger import Event
 
@@ -259,7 +283,7 @@ class Experiment(Writing):
         self._run_hooks("on_progress")
 
     def _run_hooks(self, stage: str, *args: Any) -> None:
-        if isinstance(self._journal, Silence):
+        if isinstance(self._journal, Silence) or os.getpid() != self._pid:
             return
         for hook in self.hooks:
             self._hook_states.setdefault(hook.name, {"loaded": True, "msg": ""})

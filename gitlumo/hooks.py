@@ -63,12 +63,15 @@ class GitCommit(ExpHook):
         root = location.work_tree
         lock = exp.load_info("lock")
         branch = refs.symbolic("HEAD")
-        remotes = {name: privacy.mask_text(url) for name, url in repository.remote_urls().items()}
+        remotes = {  # record_info() masks what is secret in them, and says so
+            os.fsencode(name).decode("utf-8", "replace"): capture.storable(privacy.short_text(url, root))
+            for name, url in repository.remote_urls().items()
+        }
         facts: dict[str, Any] = {
-            "branch": branch.removeprefix("refs/heads/") if branch else None,
+            "branch": capture.storable(branch.removeprefix("refs/heads/")) if branch else None,
             "dep_hash": capture.dependency_hash(lock if isinstance(lock, dict) else capture.installed_packages()),
             "repo": capture.repository_name(root or location.git_dir),
-            "remotes": {name: privacy.public_text(url, root) for name, url in remotes.items()},
+            "remotes": remotes,
             "skipped": [],
             "submodules": [],
         }
@@ -120,7 +123,7 @@ class Diary(ExpHook):
 
     def on_end(self, exp: Experiment) -> None:
         """Note the end."""
-        best = " ".join(f"{key}={metric['best']:.6g}" for key, metric in exp.metrics.items())
+        best = " ".join(f"{key}={sparkline.number(metric['best'])}" for key, metric in exp.metrics.items())
         self._note(exp, f"{exp.state:9} {best}")
 
     def _note(self, exp: Experiment, what: str) -> None:
@@ -144,7 +147,7 @@ class RecordAbort(ExpHook):
         root = exp.repository.location.work_tree
         text = "".join(traceback.format_exception(error))
         facts = {"type": type(error).__name__, "message": str(error), "traceback": text}
-        exp.record_info("exception", {key: _storable(privacy.public_text(value, root)) for key, value in facts.items()})
+        exp.record_info("exception", {key: _storable(privacy.short_text(value, root)) for key, value in facts.items()})
 
 
 def _storable(text: str) -> str:
@@ -156,7 +159,8 @@ class FinalReport(ExpHook):
 
     def on_end(self, exp: Experiment) -> None:
         """Print it."""
-        print(report(exp), file=sys.stderr, flush=True)
+        if sys.stderr and not sys.stderr.closed:
+            print(report(exp), file=sys.stderr, flush=True)
 
 
 def report(exp: Experiment) -> str:
@@ -166,8 +170,8 @@ def report(exp: Experiment) -> str:
     width = max((len(key) for key in metrics), default=0)
     for key, metric in metrics.items():
         curve = sparkline.draw([point[sparkline.point_name(key)] for point in exp.history(key)], 24)
-        best = f"best {metric['best']:.6g} (step {metric['best_step']})" if metric["cmp"] else ""
-        last = f"last {metric['last']:.6g}"
+        best = f"best {sparkline.number(metric['best'])} (step {metric['best_step']})" if metric["cmp"] else ""
+        last = f"last {sparkline.number(metric['last'])}"
         lines.append(f"  {key:{width}}  {curve}  {last:16}  {best}".rstrip())
     skipped = (exp.load_info("git") or {}).get("skipped") or []
     for item in skipped[:5]:

@@ -11,7 +11,7 @@ MASK = "***"
 # A name of which the value is a secret. `token` alone is one; `pad_token`, `max_tokens` and `tokenizer` are not.
 _SECRET_NAME = re.compile(
     r"(?:^|[-_.])(?:password|passwd|passphrase|secret|client[-_]?secret|api[-_]?key|access[-_]?key|secret[-_]?key|private[-_]?key"
-    r"|(?:auth|access|api|hf|hub|github|gh|gitlab|wandb|bearer|refresh|session|secret|bot)[-_]?token|credentials?)$|^-*token$",
+    r"|(?:auth|access|api|hf|hub|github|gh|gitlab|wandb|bearer|refresh|session|secret|bot)[-_]?token|credential)s?$|^-*token$",
     re.IGNORECASE,
 )
 # Tokens of which the provider's form is known.
@@ -73,7 +73,7 @@ def mask_value(value: Any, path: str) -> tuple[Any, list[str]]:
     if isinstance(value, dict):
         result, masked = {}, []
         for key, item in value.items():
-            if isinstance(item, str) and item and is_secret_name(key):
+            if item and is_secret_name(key) and _is_text(item):
                 result[key] = MASK
                 masked.append(f"{path}.{key}")
             else:
@@ -81,6 +81,13 @@ def mask_value(value: Any, path: str) -> tuple[Any, list[str]]:
                 masked += below
         return result, masked
     return value, []
+
+
+def _is_text(value: Any) -> bool:
+    """A string, bytes, or a list of such."""
+    if isinstance(value, list):
+        return all(_is_text(item) for item in value)
+    return isinstance(value, str) or (isinstance(value, dict) and value.keys() == {"$bytes"})
 
 
 def home_relative(path: str) -> str:
@@ -106,7 +113,12 @@ def public_path(path: str, root: str | None, base: str | None = None) -> str:
 
 def public_text(text: str, root: str | None) -> str:
     """A text (a traceback) without secrets, the home folder or the repository's place."""
+    return mask_text(short_text(text, root))
+
+
+def short_text(text: str, root: str | None) -> str:
+    """A text without the home folder or the repository's place; secrets stay, for whoever masks and lists them."""
     for prefix, short in ((root, "."), (os.path.expanduser("~").rstrip("/"), "~")):
         if prefix and prefix != "/":
             text = re.sub(re.escape(prefix) + r"(?![\w-]|\.\w)", short, text)
-    return mask_text(text)
+    return text

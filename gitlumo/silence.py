@@ -37,13 +37,12 @@ class Silence:
 
     def __init__(self) -> None:
         self._files: dict[str, bytes] = {}
+        self._lines = bytearray()
 
     def append(self, line: bytes) -> None:
         """Keep a line of history, as long as there are not too many."""
-        path = chunk_path(0)
-        kept = self._files.get(path, b"")
-        if len(kept) < _KEPT:
-            self._files[path] = kept + line
+        if len(self._lines) < _KEPT:
+            self._lines += line
 
     def save(self, path: str, data: bytes) -> None:
         """Keep a file."""
@@ -51,11 +50,11 @@ class Silence:
 
     def read(self, path: str) -> bytes | None:
         """A file, None where there is none."""
-        return self._files.get(path)
+        return bytes(self._lines) or None if path == chunk_path(0) else self._files.get(path)
 
     def paths(self) -> list[str]:
         """All files."""
-        return sorted(self._files)
+        return sorted([*self._files, *([chunk_path(0)] if self._lines else [])])
 
     def close(self) -> None:
         """Nothing is open."""

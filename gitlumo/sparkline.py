@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from gitlumo.store.layout import metric_name as point_name
 
-__all__ = ["draw", "point_name"]
+__all__ = ["draw", "number", "point_name"]
 
 _BARS = "▁▂▃▄▅▆▇█"
 
@@ -22,13 +22,29 @@ def draw(numbers: Sequence[float], width: int) -> str:
     Returns:
         Block characters; ``×`` for what is not finite.
     """
+    numbers = [_float(n) for n in numbers]
     if len(numbers) > width:
         numbers = [numbers[(i + 1) * len(numbers) // width - 1] for i in range(width)]
     finite = [n for n in numbers if math.isfinite(n)]
     low, high = min(finite, default=0.0), max(finite, default=0.0)
-    span = float(high) - float(low)
+    span = high - low
     return "".join(_bar((n - low) / span if span else 0.5) if math.isfinite(n) else "×" for n in numbers)
 
 
 def _bar(share: float) -> str:
     return _BARS[min(len(_BARS) - 1, max(0, int(share * len(_BARS))))] if math.isfinite(share) else "×"
+
+
+def number(value: float) -> str:
+    """A number in six digits."""
+    try:
+        return f"{value:.6g}"
+    except OverflowError:  # an integer that no float holds
+        return f"{'-' if value < 0 else ''}1e{len(str(abs(value))) - 1}"
+
+
+def _float(value: float) -> float:
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf

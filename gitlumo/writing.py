@@ -83,9 +83,11 @@ class Writing(Recorded):
                 arguments.check_metric(key)
             numbers[key] = value if type(value) is float else values.number(value, key)
         if step is not None and type(step) is not int:
-            step = arguments.integer_step(step)
+            step = arguments.integer(step, "step")
         stored = values.encode(companions, "companions") if companions else None
-        with self._lock:
+        with self._alone():
+            if self._mode != OPEN:  # another thread has ended the run since
+                self._check_open("log()")
             if step is None:
                 step = 1 + max((known[key].last_step for key in numbers if key in known), default=-1)
             if numbers and os.getpid() == self._pid:
@@ -156,7 +158,7 @@ class Writing(Recorded):
         """``{key: {last, min, max, best, best_step, cmp, count, with}}``."""
         if self._mode == READ:
             return super().metrics
-        with self._lock:
+        with self._alone():
             return {key: metric.summary() for key, metric in self._metrics.items()}
 
     def dump_info(self, key: str, info: Any, append: bool = False) -> None:
@@ -178,13 +180,13 @@ class Writing(Recorded):
             raise InvalidName(f"dump_info({key!r}): gitlumo keeps this itself; use {_OWN[key]}")
         value = values.encode(info, key)
         if self._writing("dump_info()"):
-            with self._lock:
+            with self._held("dump_info()"):
                 self._put(key, arguments.appended(key, self.load_info(key), value) if append else value)
 
     def record_info(self, key: str, info: Any) -> None:
         """For hooks: like :meth:`dump_info`, any key, no questions asked."""
         if self._writing("record_info()"):
-            with self._lock:
+            with self._held("record_info()"):
                 self._put(key, values.encode(info, key))
 
     def _put(self, key: str, value: values.Json) -> None:
@@ -205,7 +207,8 @@ class Writing(Recorded):
         """Write the run's note, in place of the one before."""
         text = arguments.text_bytes("note", note)
         if self._writing("dump_note()"):
-            self._journal.save(layout.NOTE, text)
+            with self._held("dump_note()"):
+                self._journal.save(layout.NOTE, text)
 
     def dump_tags(self, *tags: str) -> None:
         """Set the run's tags, in place of the ones before."""
@@ -213,13 +216,14 @@ class Writing(Recorded):
             if not isinstance(tag, str) or not tag.strip() or not tag.isprintable():
                 raise InvalidValue(f"a tag is a word, not {tag!r}")
         if self._writing("dump_tags()"):
-            self._save("tags", list(dict.fromkeys(tags)))
+            with self._held("dump_tags()"):
+                self._save("tags", list(dict.fromkeys(tags)))
 
     def dump_string(self, key: str, info: str, append: bool = False) -> None:
         """Record a text under a key, or add to the one that is there."""
         path, text = layout.text_path(key), arguments.text_bytes(key, info)
         if self._writing("dump_string()"):
-            with self._lock:
+            with self._held("dump_string()"):
                 self._journal.save(path, (self._reader.read(path) or b"") + text if append else text)
 
     def dump_progress(self, ratio: float, update_from: str | None = None) -> None:
@@ -238,7 +242,7 @@ class Writing(Recorded):
             raise InvalidValue(f"ratio must be between 0 and 1, not {ratio!r}")
         source = values.encode(update_from, "update_from")
         if self._writing("dump_progress()"):
-            with self._lock:
+            with self._held("dump_progress()"):
                 now = values.time_text(time.time())
                 self._progress.update(ratio=float(number), update_from=source, last_edit_time=now)
                 self._save("progress", self._progress)
@@ -276,6 +280,17 @@ class Writing(Recorded):
         self._check_open(call)
         return os.getpid() == self._pid
 
+    def _alone(self) -> contextlib.AbstractContextManager[Any]:
+        """The lock; in a forked child nothing: its copy may be held for ever, by a thread that it lacks."""
+        return self._lock if os.getpid() == self._pid else contextlib.nullcontext()
+
+    @contextlib.contextmanager
+    def _held(self, call: str) -> Iterator[None]:
+        """Alone at the run, and it is still open: another thread may have ended it since."""
+        with self._alone():
+            self._check_open(call)
+            yield
+
     @contextlib.contextmanager
     def _safely(self, name: str) -> Iterator[None]:
         """The one place that swallows errors: hooks and storage never stop the training."""
@@ -296,8 +311,10 @@ class Writing(Recorded):
     def _warn(self, message: str) -> None:
         try:
             warnings.warn(message, LumoWarning, stacklevel=3)
-        except Warning:  # the user made warnings errors; still, training goes on
-            print(f"gitlumo: {message}", file=sys.stderr)
+        except Exception:  # the user made warnings errors, or closed standard error; still, training goes on
+            with contextlib.suppress(OSError, ValueError):
+                if sys.stderr:
+                    print(f"gitlumo: {message}", file=sys.stderr)
 
 
 def _brief(error: BaseException) -> str:

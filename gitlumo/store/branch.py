@@ -71,6 +71,10 @@ class Branch:
     def is_ledger(self, tip: str) -> bool:
         """Whether a commit, or a recent one on its first-parent line, bears a ``Lumo-Format`` trailer."""
         if tip not in self._ledgers:
+            objects = self.repository.objects
+            if not objects.has(tip):  # a gc may have put it into another pack just now
+                objects.refresh()
+            read_commit(objects, tip)  # what cannot be read is not "no ledger"
             self._ledgers[tip] = any(commit.trailers("Lumo-Format") for _, commit in self._line(tip, RECENT))
         return self._ledgers[tip]
 

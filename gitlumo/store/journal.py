@@ -19,6 +19,7 @@ from gitlumo.store import layout
 
 _TEMPORARY = ".lumo-"
 _LAZY = 64 * 1024
+_MAX_OWN = 10 * 1024 * 1024  # whatever lumo.snapshotMaxFile says: a run without its history is none
 MAX_PENDING = 16 * 1024 * 1024
 
 
@@ -189,7 +190,7 @@ class Folder:
                 continue
             if reason is None:
                 size = entry.stat(follow_symlinks=False).st_size
-                if size <= self._max_file:
+                if size <= (max(self._max_file, _MAX_OWN) if layout.is_own(path) else self._max_file):
                     yield path
                     continue
                 reason = "larger than lumo.snapshotMaxFile"
@@ -239,15 +240,16 @@ class OpenRun:
 
     uid: str
     info_dir: str
+    left: bool = False
 
 
-def register(lumo_dir: str, uid: str, info_dir: str) -> None:
-    """Note that a run has begun.
+def register(lumo_dir: str, uid: str, info_dir: str, *, left: bool = False) -> None:
+    """Note that a run has begun; or, with ``left``, that its owner has ended it and leaves its publishing to others.
 
     Raises:
         OSError: If that cannot be written.
     """
-    write_whole(_register_path(lumo_dir, uid), json.dumps({"info_dir": info_dir}).encode())
+    write_whole(_register_path(lumo_dir, uid), json.dumps({"info_dir": info_dir, "left": left}).encode())
 
 
 def unregister(lumo_dir: str, uid: str) -> None:
@@ -269,7 +271,8 @@ def open_runs(lumo_dir: str) -> list[OpenRun]:
             continue
         try:
             with open(os.path.join(lumo_dir, "open", name), "rb") as source:
-                runs.append(OpenRun(uid, json.load(source)["info_dir"]))
+                entry = json.load(source)
+                runs.append(OpenRun(uid, entry["info_dir"], entry.get("left") is True))
         except (OSError, ValueError, KeyError, TypeError):
             continue
     return runs

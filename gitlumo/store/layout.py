@@ -99,6 +99,11 @@ def chunk_number(path: str) -> int | None:
     return int(match[1]) if match else None
 
 
+def is_own(path: str) -> bool:
+    """Whether a file is gitlumo's own, not one that the user put there."""
+    return path in (METRICS, NOTE) or chunk_number(path) is not None or info_key(path) is not None
+
+
 # What a join reads of a run (section 6)
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from gitlumo import machine
 from gitlumo.config import Settings
-from gitlumo.errors import GitError, LumoError, NotALedger, RefMoved, TooNew
+from gitlumo.errors import GitError, LumoError, MissingObject, NotALedger, RefMoved, TooNew
 from gitlumo.git import pack, process
 from gitlumo.git.objects import (
     FILE_MODE,
@@ -31,6 +31,7 @@ from gitlumo.store.join import Run
 from gitlumo.store.journal import Folder, write_whole
 
 ATTEMPTS = 200
+PATIENCE = 20
 LOCK_SECONDS = 10.0
 ROLL_UP_AT = 60
 ROLL_UP_PAUSE = 60.0
@@ -184,7 +185,14 @@ class Ledger(Branch):
                 self._check_worktrees()
                 local = refs.read(ref)
                 staging = Staging(objects)
-                tip, known = build(staging, self._base(staging, local))
+                try:
+                    tip, known = build(staging, self._base(staging, local))
+                except MissingObject:  # a gc has just moved it, or has taken the index of somebody's fresh pack away
+                    if attempt + 1 >= PATIENCE:
+                        raise
+                    time.sleep(0.01 * attempt)
+                    self._heal()
+                    continue
                 if tip == local:
                     return tip
                 new = {id: value for id, value in staging.new.items() if id not in known}
@@ -194,7 +202,7 @@ class Ledger(Branch):
                     if not objects.has(tip):
                         self._heal()
                     refs.move(ref, local, tip, why)
-                except GitError as error:
+                except (GitError, OSError) as error:
                     if base and refs.read(ref) != tip:
                         pack.remove_pack(base)
                     if not isinstance(error, RefMoved) or attempt + 1 == ATTEMPTS:

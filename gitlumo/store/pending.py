@@ -25,6 +25,7 @@ class Pending:
         extra: Files as they are to be read instead of those in the folder.
         record: The run, read through ``extra``.
         dead: True, False, or None where this process may not judge.
+        final: Whether it has ended, and nobody but us will publish it: its owner has left it, or is dead.
     """
 
     run: OpenRun
@@ -32,6 +33,7 @@ class Pending:
     extra: dict[str, bytes]
     record: Record
     dead: bool | None
+    final: bool = False
 
     @property
     def ended(self) -> bool:
@@ -57,18 +59,23 @@ def open_run(run: OpenRun, max_file: int, here: machine.Process) -> Pending | No
     def read(path: str) -> bytes | None:
         return extra.get(path) or folder.read(path)
 
+    pending = Pending(run, folder, extra, Record(read, lambda: sorted({*folder.paths(), *extra}), run.info_dir), None)
+    # Whether it is dead comes first: what is read after that is all that it will ever have written.
+    dead = machine.is_dead(_owner(pending.record.info("pinfo")), here)
     lines = [line for line in record.history_lines(folder.read, folder.paths()) if line]
     if lines:
         extra[layout.METRICS] = record.metrics_to_bytes(record.fold(lines))
-    pending = Pending(run, folder, extra, Record(read, lambda: sorted({*folder.paths(), *extra}), run.info_dir), None)
-    if not pending.ended:
-        pending.dead = machine.is_dead(_owner(pending.record.info("pinfo") or {}), here)
-        if pending.dead:
+    if pending.ended:
+        pending.final = run.left or dead is True
+    else:
+        pending.dead = dead
+        if dead:
             mark_killed(pending, identity.seq)
     return pending
 
 
-def _owner(pinfo: dict[str, Any]) -> machine.Process:
+def _owner(pinfo: Any) -> machine.Process:
+    pinfo = pinfo if isinstance(pinfo, dict) else {}
     obj = pinfo.get("obj") if isinstance(pinfo.get("obj"), dict) else {}
     started = (obj or {}).get("ticks")
     fields = [pinfo.get(key) if isinstance(pinfo.get(key), str) else None for key in ("host", "boot", "namespace")]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from gitlumo import machine
+from gitlumo.errors import FormatError
 from gitlumo.store import journal, layout, record, trees
 from gitlumo.store.journal import Folder, OpenRun
 from gitlumo.store.ledger import Event, Ledger
@@ -28,7 +29,10 @@ def recover(ledger: Ledger, *, force: str | None = None) -> list[str]:
     here = machine.this_process(ledger.settings.hostname)
     done = []
     for run in journal.open_runs(ledger.lumo_dir):
-        pending = open_run(run, ledger.settings.snapshot_max_file, here)
+        try:
+            pending = open_run(run, ledger.settings.snapshot_max_file, here)
+        except FormatError:
+            continue  # a damaged one does not keep the others
         if pending is None:
             journal.unregister(ledger.lumo_dir, run.uid)
             continue
@@ -36,8 +40,8 @@ def recover(ledger: Ledger, *, force: str | None = None) -> list[str]:
             identity = layout.read_identity(pending.folder.read)
             published = _published_seq(ledger, identity) if identity else 0
             mark_killed(pending, published + 1)
-        elif not pending.ended:
-            continue
+        elif not pending.final:
+            continue  # it runs, or its owner is publishing its end just now
         publish(ledger, pending)
         done.append(f"{pending.record.name} {pending.record.state}")
     return done
