@@ -6,7 +6,9 @@ An *engine* finds objects; building them is pure, so all engines share it. Objec
 
 from __future__ import annotations
 
+import bisect
 import hashlib
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
@@ -118,6 +120,19 @@ def read_tree(objects: Objects, id: str) -> dict[str, Entry]:
     return parse_tree(_read(objects, id, TREE), 20 if objects.hash_name == "sha1" else 32)
 
 
+def read_entries(objects: Objects, id: str, prefix: str) -> list[Entry]:
+    """A tree's entries whose names begin with ``prefix``; the others, perhaps thousands, are not taken apart.
+
+    Raises:
+        MissingObject: If there is none of this id.
+        GitError: If the object is no tree.
+    """
+    size = 20 if objects.hash_name == "sha1" else 32
+    raw = prefix.encode("utf-8", "surrogateescape")
+    wanted = (line[0] for line in _tree_lines(_read(objects, id, TREE), size) if line[2].startswith(raw))
+    return list(parse_tree(b"".join(wanted), size).values())
+
+
 def read_commit(objects: Objects, id: str) -> Commit:
     """A commit.
 
@@ -135,23 +150,26 @@ def _read(objects: Objects, id: str, kind: str) -> bytes:
     return data
 
 
-def parse_tree(data: bytes, id_size: int) -> dict[str, Entry]:
-    """The entries of a tree object's bytes; ``id_size`` is 20 or 32 bytes."""
-    entries = {}
-    at = 0
-    try:
-        while at < len(data):
-            space = data.index(b" ", at)
-            end = data.index(b"\0", space)
-            name = data[space + 1 : end].decode("utf-8", "surrogateescape")
-            mode = int(data[at:space], 8)
-            at = end + 1 + id_size
-            entries[name] = Entry(name, mode, data[end + 1 : at].hex())
-    except ValueError:
-        at = -1
-    if at != len(data):
+_LINES = {size: re.compile(rb"(([0-7]{5,6}) ([^\0]+)\0[\0-\xff]{%d})" % size) for size in (20, 32)}
+
+
+def _tree_lines(data: bytes, id_size: int) -> list[tuple[bytes, bytes, bytes]]:
+    """The entries of a tree object's bytes as they stand there: (whole, mode, name)."""
+    lines = _LINES[id_size].findall(data)
+    if sum(len(line[0]) for line in lines) != len(data):
         raise GitError("a tree object is damaged; try 'git fsck'")
-    return entries
+    return lines
+
+
+def parse_tree(data: bytes, id_size: int) -> dict[str, Entry]:
+    """The entries of a tree object's bytes; ``id_size`` is 20 or 32 bytes.
+
+    Raises:
+        GitError: If they are no tree.
+    """
+    make = Entry._make
+    named = ((name.decode("utf-8", "surrogateescape"), whole, mode) for whole, mode, name in _tree_lines(data, id_size))
+    return {name: make((name, int(mode, 8), whole[-id_size:].hex())) for name, whole, mode in named}
 
 
 def format_tree(entries: Iterable[Entry]) -> bytes:
@@ -317,6 +335,47 @@ def diff_trees(
             yield path, a_file, b_file
 
 
+class _Lines:
+    """A tree object as its lines in git's order, of which few are changed: the others are never taken apart."""
+
+    def __init__(self, data: bytes, id_size: int):
+        self._lines = _tree_lines(data, id_size)
+        self._id_size = id_size
+
+    def _at(self, name: bytes) -> int | None:
+        """Where a name stands, as a file or as a subtree, which sorts as if its name ended in ``/``."""
+        for key in (name, name + b"/"):
+            at = bisect.bisect_left(self._lines, key, key=_sort_key)
+            if at < len(self._lines) and self._lines[at][2] == name:
+                return at
+        return None
+
+    def get(self, name: str) -> Entry | None:
+        """The entry of a name."""
+        at = self._at(name.encode("utf-8", "surrogateescape"))
+        if at is None:
+            return None
+        whole, mode, _ = self._lines[at]
+        return Entry(name, int(mode, 8), whole[-self._id_size :].hex())
+
+    def set(self, name: str, entry: Entry | None) -> None:
+        """Put an entry under a name, or take away what is there."""
+        raw = name.encode("utf-8", "surrogateescape")
+        at = self._at(raw)
+        if at is not None:
+            del self._lines[at]
+        if entry is not None:
+            whole, mode = format_tree([Entry(name, entry.mode, entry.id)]), b"%o" % entry.mode
+            bisect.insort(self._lines, (whole, mode, raw), key=_sort_key)
+
+    def __bytes__(self) -> bytes:
+        return b"".join(line[0] for line in self._lines)
+
+
+def _sort_key(line: tuple[bytes, bytes, bytes]) -> bytes:
+    return line[2] + b"/" if int(line[1], 8) == TREE_MODE else line[2]
+
+
 def edit_tree(staging: Staging, tree: str | None, changes: Mapping[str, Entry | None]) -> str | None:
     """A tree with some paths set or removed; only trees on the way to them are read and made anew.
 
@@ -328,24 +387,23 @@ def edit_tree(staging: Staging, tree: str | None, changes: Mapping[str, Entry | 
     Returns:
         The new tree's id; None if nothing is left in it (git keeps no empty trees below the root).
     """
-    entries = dict(read_tree(staging, tree)) if tree else {}
+    lines = _Lines(_read(staging, tree, TREE) if tree else b"", 20 if staging.hash_name == "sha1" else 32)
     below: dict[str, dict[str, Entry | None]] = {}
     for path, entry in changes.items():
         name, _, rest = path.partition("/")
         if rest:
             below.setdefault(name, {})[rest] = entry
-        elif entry is None:
-            entries.pop(name, None)
         else:
-            entries[name] = Entry(name, entry.mode, entry.id)
+            lines.set(name, entry)
     for name, inner in below.items():
-        there = entries.get(name)
+        there = lines.get(name)
         made = edit_tree(staging, there.id if there and there.is_tree else None, inner)
         if made:
-            entries[name] = Entry(name, TREE_MODE, made)
+            lines.set(name, Entry(name, TREE_MODE, made))
         elif there is None or there.is_tree:
-            entries.pop(name, None)
-    return staging.add_tree(entries.values()) if entries else None
+            lines.set(name, None)
+    data = bytes(lines)
+    return staging.add(TREE, data) if data else None
 
 
 def missing(id: str) -> MissingObject:

@@ -96,8 +96,9 @@ class Ledger(Branch):
         def build(staging: Staging, base: str) -> tuple[str, set[str]]:
             root = read_commit(staging, base).tree
             names = [(identity.exp_name, identity.test_name), *event.former]
-            there = trees.find(staging, root, identity.uid, names)
-            known = {entry.id for _, entry in walk(staging, there[0].tree)} if there else set()
+            namesakes = trees.gather(staging, root, names)
+            there = next((run for run in namesakes.values() if run.uid == identity.uid), None)
+            known = {entry.id for _, entry in walk(staging, there.folder)} if there else set()
             changes: dict[str, Entry | None] = {}
             for path, blob in content.items():
                 changes[path] = Entry("", FILE_MODE, blob.id)
@@ -106,7 +107,7 @@ class Ledger(Branch):
             for path, data in event.extra.items():
                 changes[path] = Entry("", FILE_MODE, staging.add_blob(data))
             record = edit_tree(staging, None, changes) or ""
-            joined = trees.put(staging, root, Run(identity, record, folder=record), event.former)
+            joined = trees.put_among(staging, root, Run(identity, record, folder=record), namesakes)
             if joined == root:
                 return base, known
             parents = [base]

@@ -60,7 +60,7 @@ def publish(ledger: Ledger, pending: Pending) -> None:
 def _published_seq(ledger: Ledger, identity: layout.Identity) -> int:
     view = ledger.view()
     found = trees.find(view.objects, view.tree, identity.uid, [(identity.exp_name, identity.test_name)])
-    return found[1].identity.seq if found else 0
+    return found.identity.seq if found else 0
 
 
 def unpublished(ledger: Ledger, info_root: str) -> list[Pending]:

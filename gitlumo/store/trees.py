@@ -22,6 +22,7 @@ from gitlumo.git.objects import (
     object_id,
     read_blob,
     read_commit,
+    read_entries,
     read_tree,
 )
 from gitlumo.store import join, layout
@@ -120,22 +121,25 @@ def named(objects: Objects, root: str | None, exp_name: str, test_name: str) -> 
             if inner is None or not inner.is_tree:
                 continue
             prefix, tree = f"{prefix}/{thousand}", inner.id
-        if needle not in objects.read(tree)[1]:  # most days have no such name: do not parse them
+        if needle not in objects.read(tree)[1]:  # most days have no such name: do not take them apart
             continue
-        for entry in read_tree(objects, tree).values():
+        for entry in read_entries(objects, tree, test_name):
             if entry.is_tree and (entry.name == test_name or entry.name.startswith(test_name + "~")):
                 found.append(Place(f"{prefix}/{entry.name}", entry.id))
     return found
 
 
-def find(objects: Objects, root: str | None, uid: str, names: Iterable[tuple[str, str]]) -> tuple[Place, Run] | None:
+def gather(objects: Objects, root: str | None, names: Iterable[tuple[str, str]]) -> dict[str, Run]:
+    """All runs that want one of the names (exp_name, test_name): path to run."""
+    places = (
+        place for exp_name, test_name in dict.fromkeys(names) for place in named(objects, root, exp_name, test_name)
+    )
+    return {place.path: run for place in places if (run := read_run(objects, place.tree))}
+
+
+def find(objects: Objects, root: str | None, uid: str, names: Iterable[tuple[str, str]]) -> Run | None:
     """The run ``uid``, if it lies under one of the names (exp_name, test_name)."""
-    for exp_name, test_name in names:
-        for place in named(objects, root, exp_name, test_name):
-            run = read_run(objects, place.tree)
-            if run and run.uid == uid:
-                return place, run
-    return None
+    return next((run for run in gather(objects, root, names).values() if run.uid == uid), None)
 
 
 def put(staging: Staging, root: str | None, run: Run, former: Iterable[tuple[str, str]] = ()) -> str:
@@ -150,13 +154,12 @@ def put(staging: Staging, root: str | None, run: Run, former: Iterable[tuple[str
     Returns:
         The id of the joined tree.
     """
-    touched: dict[str, Run] = {}
-    for exp_name, test_name in dict.fromkeys([run.name, *former]):
-        for place in named(staging, root, exp_name, test_name):
-            there = read_run(staging, place.tree)
-            if there:
-                touched[place.path] = there
-    return _settle(staging, root, touched, [run], {}, {})
+    return put_among(staging, root, run, gather(staging, root, [run.name, *former]))
+
+
+def put_among(staging: Staging, root: str | None, run: Run, namesakes: Mapping[str, Run]) -> str:
+    """The same as :func:`put`, where :func:`gather` has been asked already for all its names."""
+    return _settle(staging, root, namesakes, [run], {}, {})
 
 
 def join_trees(staging: Staging, a: str | None, b: str | None) -> str | None:
@@ -217,7 +220,7 @@ def _places_of(objects: Objects, root: str, names: set[tuple[str, str]]) -> Iter
 def _settle(
     staging: Staging,
     root: str | None,
-    touched: dict[str, Run],
+    touched: Mapping[str, Run],
     added: Iterable[Run],
     old_foreign: Iterable[str],
     foreign: Mapping[str, tuple[str, int]],

@@ -72,7 +72,7 @@ class Figure:
     def lines(self) -> Iterable[str]:
         """For people."""
         value, beside = (f"{short(number)} {self.unit}" for number in (self.value, self.beside))
-        ratio = "-" if self.ratio is None else f"{self.ratio:.2f} x"
+        ratio = "-" if self.ratio is None or self.ratio >= 1000 else f"{self.ratio:.2f} x"
         goal = f"goal {self.goal.text(self.unit)}" if self.goal else "no goal"
         met = {True: "met", False: "MISSED", None: ""}[self.met]
         yield f"{self.name:34} {value:>10}   {self.comparator}: {beside}   {ratio}   {goal}   {met}".rstrip()

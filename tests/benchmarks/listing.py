@@ -12,14 +12,19 @@ from tests.benchmarks.timing import interleaved, process
 
 def listing(work: Path, quick: bool) -> list[Figure]:
     """git lumo log of 1,000 runs, the whole process, its output piped."""
-    repo = place.repository(work / "code")
+    repo, busy = (place.repository(work / name) for name in ("code", "busy"))
     ledgers.write(repo, 1000)
-    lumo = process(sys.executable, "-m", "gitlumo", "log", cwd=repo)
-    git = process("git", "log", "-50", "--format=%s", "lumo_experiments", cwd=repo)
-    bare = process(sys.executable, "-c", "pass")
-    version = process(sys.executable, "-m", "gitlumo", "--version", cwd=repo)
-    oneline = process(sys.executable, "-m", "gitlumo", "log", "--oneline", cwd=repo)
-    medians = [median * 1e3 for median in interleaved(5 if quick else 21, lumo, git, bare, version, oneline)]
-    parts = {"python -c pass": medians[2], "git lumo --version": medians[3], "git lumo log --oneline": medians[4]}
-    goal = Goal(most=150)
-    return [Figure("git lumo log, 1,000 runs", medians[0], "ms", "git log -50", medians[1], goal, parts)]
+    ledgers.write(busy, 1000, exp_names=["digits"], days=1)
+    lumo = [sys.executable, "-m", "gitlumo"]
+    subjects = {
+        "git lumo log": process(*lumo, "log", cwd=repo),
+        "git log -50": process("git", "log", "-50", "--format=%s", "lumo_experiments", cwd=repo),
+        "the same, all in one day": process(*lumo, "log", cwd=busy),
+        "git lumo log --oneline": process(*lumo, "log", "--oneline", cwd=repo),
+        "git lumo --version": process(*lumo, "--version", cwd=repo),
+        "python -c pass": process(sys.executable, "-c", "pass"),
+    }
+    medians = interleaved(5 if quick else 21, *subjects.values())
+    found = {name: median * 1e3 for name, median in zip(subjects, medians, strict=True)}
+    mine, git = found.pop("git lumo log"), found.pop("git log -50")
+    return [Figure("git lumo log, 1,000 runs", mine, "ms", "git log -50", git, Goal(most=150), found)]

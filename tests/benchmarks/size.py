@@ -26,6 +26,7 @@ def size(work: Path, quick: bool) -> list[Figure]:
         repo = place.repository(work / "made")
         before = _stored(repo)
         ledgers.write(repo, 10_000, exp_names=["digits"], days=1, steps=0)
+        git("repack", "-adfq", cwd=repo)  # fast-import's deltas are long chains, of which gc would keep all
         figures.append(_runs_figure("a run, 10,000 in one day (made)", repo, before, 10_000))
     repo = place.repository(work / "scalars")
     before = _stored(repo)
@@ -82,17 +83,28 @@ def _wait_for_children() -> None:
 
 
 def _runs_figure(name: str, repo: Path, before: int, number: int, goal: Goal | None = None) -> Figure:
+    unpacked = sum(_object_files(repo).values()) - before
     took = (_stored(repo) - before) / number / 1024
     content = b"".join(data for _, data in _files(repo))
     beside = len(gzip.compress(content)) / number / 1024
-    return Figure(name, took, "KB", "gzip of all its files", beside, goal, _shares(repo, number))
+    parts = {"before git gc": _bytes(unpacked / number)} | _shares(repo, number)
+    return Figure(name, took, "KB", "gzip of all its files", beside, goal, parts)
 
 
 def _stored(repo: Path) -> int:
     """Bytes of the object database after ``git gc``."""
     git("reflog", "expire", "--expire=now", "--all", cwd=repo)
     git("gc", "--quiet", "--prune=now", cwd=repo)
-    return sum(path.stat().st_size for path in (repo / ".git/objects").rglob("*") if path.is_file())
+    return sum(_object_files(repo).values())
+
+
+def _object_files(repo: Path) -> Counter[str]:
+    """Bytes of the object database by kind of file."""
+    sizes: Counter[str] = Counter()
+    for path in (repo / ".git/objects").rglob("*"):
+        if path.is_file():
+            sizes[path.suffix or path.name] += path.stat().st_size
+    return sizes
 
 
 def _files(repo: Path) -> list[tuple[str, bytes]]:
@@ -111,8 +123,8 @@ def _files(repo: Path) -> list[tuple[str, bytes]]:
     return files
 
 
-def _shares(repo: Path, number: int) -> dict[str, float | str]:
-    """Objects and bytes a run, by kind of object; the pack's index takes 28 bytes an object and more."""
+def _shares(repo: Path, number: int) -> dict[str, str]:
+    """Objects and bytes a run, by kind of file and of object."""
     named = dict(
         line.partition(" ")[::2]
         for line in git("rev-list", "--objects", ledgers.BRANCH, "--not", "main", cwd=repo).split("\n")
@@ -126,15 +138,17 @@ def _shares(repo: Path, number: int) -> dict[str, float | str]:
         name = kind if kind == "commit" else f"{kind} {_kind(kind, named[id])}"
         counts[name] += 1
         sizes[name] += int(length)
-    shares: dict[str, float | str] = {
-        name: f"{sizes[name] / number:8.0f} bytes in {counts[name] / number:.3g} objects"
-        for name, _ in sizes.most_common()
-    }
+    files = {f"files: {name}": _bytes(length / number) for name, length in _object_files(repo).most_common(4)}
     total, objects = sum(sizes.values()) / number, sum(counts.values()) / number
-    packs = repo / ".git/objects/pack"
-    index = sum(path.stat().st_size for path in packs.iterdir() if path.suffix != ".pack") / number
-    rest = f"{index:8.0f} bytes of indexes"
-    return {"all": f"{total:8.0f} bytes in {objects:.3g} objects"} | shares | {"indexes": rest}
+    shares = {
+        name: f"{_bytes(length / number)} in {counts[name] / number:.3g} objects" for name, length in sizes.items()
+    }
+    largest = {name: shares[name] for name, length in sizes.most_common() if length / number >= 5}
+    return files | {"objects": f"{_bytes(total)} in {objects:.3g} objects"} | largest
+
+
+def _bytes(number: float) -> str:
+    return f"{number:8.0f} bytes"
 
 
 def _kind(kind: str, path: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 import warnings
 from pathlib import Path
 
@@ -256,6 +257,39 @@ def test_gits_own_lock_is_waited_for(repo, git, monkeypatch):
     assert len(tries) == 3
     assert real(lock) is False
     exp.end()
+
+
+@pytest.mark.parametrize("content", ["", "the tip"])
+def test_a_lock_that_a_killed_writer_left_is_removed(repo, git, fsck, content):
+    script = f"""
+import os, gitlumo
+exp = gitlumo.Experiment('digits').start()
+exp.log({{'a': 1}})
+def move(name, old, new, message):
+    with open('.git/{REF}.lock', 'w') as lock: lock.write(new + '\\n' if {content!r} else '')
+    os.kill(os.getpid(), 9)
+exp.ledger.repository.refs.move = move
+exp.checkpoint()
+"""
+    killed = subprocess.run([sys.executable, "-c", script], check=False, timeout=60)
+    assert killed.returncode == -9
+    assert (repo / f".git/{REF}.lock").exists()
+    assert said(lambda: record("other")) == ""
+    assert not (repo / f".git/{REF}.lock").exists()
+    assert len(runs(git)) == 2
+    assert '"killed": "' in git("log", "-p", "--format=", REF)
+    fsck(repo)
+
+
+def test_somebody_elses_lock_is_left_alone(repo, git, monkeypatch):
+    exp = record()
+    lock = repo / f".git/{REF}.lock"
+    lock.touch()
+    os.utime(lock, (1, 1))
+    monkeypatch.setattr("gitlumo.store.ledger.ATTEMPTS", 3)
+    assert "lock" in said(lambda: record("other"))
+    assert lock.exists()
+    assert runs(git) == uids(exp)
 
 
 # -------------------------------------------------------------------------------------------------- what is refused

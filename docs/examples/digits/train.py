@@ -59,7 +59,8 @@ def train_epoch(model, images, labels, random):
 
 
 def train(args):
-    exp = gitlumo.start("digits", params=args)
+    hyper = {name: value for name, value in vars(args).items() if name not in ("fail_at", "die_at")}
+    exp = gitlumo.start("digits", params=hyper)
     train_x, test_x, train_y, test_y = load(args.seed)
     images, labels = augment(train_x, train_y)
     model, random = make(args), np.random.default_rng(args.seed)
