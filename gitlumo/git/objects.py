@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import bisect
 import hashlib
+import operator
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -153,10 +154,13 @@ def _read(objects: Objects, id: str, kind: str) -> bytes:
 _LINES = {size: re.compile(rb"(([0-7]{5,6}) ([^\0]+)\0[\0-\xff]{%d})" % size) for size in (20, 32)}
 
 
+_WHOLE = operator.itemgetter(0)
+
+
 def _tree_lines(data: bytes, id_size: int) -> list[tuple[bytes, bytes, bytes]]:
     """The entries of a tree object's bytes as they stand there: (whole, mode, name)."""
     lines = _LINES[id_size].findall(data)
-    if sum(len(line[0]) for line in lines) != len(data):
+    if sum(map(len, map(_WHOLE, lines))) != len(data):
         raise GitError("a tree object is damaged; try 'git fsck'")
     return lines
 

@@ -22,7 +22,7 @@ from dulwich.pack import load_pack_index, write_pack_header, write_pack_index_v2
 
 from gitlumo.git import process
 from gitlumo.git.files import move
-from gitlumo.git.objects import NewObject, object_id
+from gitlumo.git.objects import TREE, NewObject, object_id
 
 _FORMATS = {"sha1": SHA1, "sha256": SHA256}
 _TYPES = {"commit": 1, "tree": 2, "blob": 3}
@@ -129,7 +129,8 @@ def _write_objects(
         if data is not content and object_id(hash_name, kind, data) != id:
             raise OSError(errno.EAGAIN, "a file changed while it was being recorded", id)
         offset = out.tell()
-        crc = write_pack_object(write, _TYPES[kind], [data], form)
+        level = 1 if kind == TREE else -1  # most of a tree is ids, which no level makes smaller
+        crc = write_pack_object(write, _TYPES[kind], [data], form, compression_level=level)
         entries.append((bytes.fromhex(id), offset, crc))
     out.write(checksum.digest())
     return entries, checksum.digest()

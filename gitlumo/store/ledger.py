@@ -87,7 +87,14 @@ class Ledger(Branch):
         """
         blobs = event.folder.blobs(self.repository.location.hash_name)
         content = {blob.path: blob for blob in blobs if blob.path not in event.extra}
-        identity = layout.read_identity(lambda path: event.extra.get(path) or event.folder.read(path))
+
+        def read(path: str) -> bytes | None:
+            blob = content.get(path)
+            return (
+                blob.data if blob and isinstance(blob.data, bytes) else event.extra.get(path) or event.folder.read(path)
+            )
+
+        identity = layout.read_identity(read)
         if identity is None:
             raise LumoError(
                 f"{event.folder.info_dir} is not a run: its uid, exp_name, test_name or progress is damaged"

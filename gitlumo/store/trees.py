@@ -117,7 +117,7 @@ def named(objects: Objects, root: str | None, exp_name: str, test_name: str) -> 
             continue
         prefix, tree = f"{exp_name}/{day.name}", day.id
         if thousand:
-            inner = read_tree(objects, tree).get(thousand)
+            inner = next((entry for entry in read_entries(objects, tree, thousand) if entry.name == thousand), None)
             if inner is None or not inner.is_tree:
                 continue
             prefix, tree = f"{prefix}/{thousand}", inner.id
