@@ -8,7 +8,19 @@ import sys
 
 import pytest
 
-HEAVY = {"pandas", "panel", "github", "dulwich", "pygit2", "tabulate", "yaml", "numpy", "torch", "subprocess", "sqlite3"}
+HEAVY = {
+    "pandas",
+    "panel",
+    "github",
+    "dulwich",
+    "pygit2",
+    "tabulate",
+    "yaml",
+    "numpy",
+    "torch",
+    "subprocess",
+    "sqlite3",
+}
 COUNT = "import json, sys; before = set(sys.modules); {}; print(json.dumps(sorted(set(sys.modules) - before)))"
 
 

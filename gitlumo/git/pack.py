@@ -28,6 +28,7 @@ _FORMATS = {"sha1": SHA1, "sha256": SHA256}
 _TYPES = {"commit": 1, "tree": 2, "blob": 3}
 _CHUNK = 1 << 20
 GC_MOMENT = 0.01
+GC_FORGOTTEN = 12 * 3600.0
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ def write_pack(
         made += [base + ending for ending in (".idx", ".keep", ".pack")]
         _keep(base, note)
         move(made[0], base + ".pack")
-        if os.path.exists(place.gc_pid):
+        if gc_is_running(place):
             time.sleep(GC_MOMENT)
         _keep(base, note)
         move(made[1], base + ".idx")
@@ -160,6 +161,14 @@ def _fsync_folder(path: str) -> None:
 def _unlink(path: str) -> None:
     with contextlib.suppress(OSError):  # it was never made, or gc was faster
         os.unlink(path)
+
+
+def gc_is_running(place: PackPlace) -> bool:
+    """Whether ``git gc`` runs, as git itself sees it: a ``gc.pid`` of twelve hours ago is forgotten (builtin/gc.c)."""
+    try:
+        return time.time() - os.stat(place.gc_pid).st_mtime < GC_FORGOTTEN
+    except OSError:
+        return False
 
 
 def is_whole(base: str) -> bool:

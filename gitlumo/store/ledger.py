@@ -30,8 +30,9 @@ from gitlumo.store.branch import Branch
 from gitlumo.store.join import Run
 from gitlumo.store.journal import Folder, write_whole
 
-ATTEMPTS = 200
+ATTEMPTS = 60
 PATIENCE = 20
+LOCK_AGE = 1.0
 LOCK_SECONDS = 10.0
 ROLL_UP_AT = 60
 ROLL_UP_PAUSE = 60.0
@@ -216,6 +217,7 @@ class Ledger(Branch):
                     if not isinstance(error, RefMoved) or attempt + 1 == ATTEMPTS:
                         raise
                     time.sleep(random.uniform(0, min(0.2, 0.005 * 2 ** min(attempt, 6))))
+                    self._free_branch()
                     continue
                 self._settle_tip(tip, base, fsync)
                 if snapshot and snapshot in read_commit(objects, tip).parents[1:]:
@@ -281,6 +283,28 @@ class Ledger(Branch):
 
     # Upkeep
 
+    @property
+    def _branch_lock(self) -> str:
+        return os.path.join(self.repository.location.common_dir, self.settings.ref + ".lock")
+
+    def _free_branch(self) -> None:
+        """Remove git's lock of the branch where a writer of ours was killed while it held it.
+
+        That is known from its pack: made before the lock, its owner dead. Others' locks are left alone, and so is a
+        young one: git's own last milliseconds.
+        """
+        try:
+            found = os.stat(self._branch_lock)
+        except OSError:
+            return
+        if time.time() - found.st_mtime < LOCK_AGE:
+            return
+        for base, note in pack.kept_packs(self._place):
+            with contextlib.suppress(OSError):
+                if _owner_is_gone(note) and os.stat(base + ".keep").st_mtime <= found.st_mtime + 0.1:
+                    os.unlink(self._branch_lock)
+                    return
+
     def _heal(self) -> None:
         """Index packs again of which gc took the index away."""
         owners = dict(pack.kept_packs(self._place))
@@ -292,7 +316,7 @@ class Ledger(Branch):
     def look_after(self) -> None:
         """Leave packs to git's upkeep that need no protection any more, and roll small ones up."""
         tip = self.repository.refs.read(self.settings.ref)
-        if tip is None or os.path.exists(self._place.gc_pid):
+        if tip is None or pack.gc_is_running(self._place) or os.path.exists(self._branch_lock):
             return
         self._heal()
         for base, note in pack.kept_packs(self._place):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -35,8 +36,6 @@ def lumo():
 
     def run(*args, git=(), cwd=None, env=None, direct=False):
         command = ["git-lumo", *args] if direct else ["git", *git, "lumo", *args]
-        import os
-
         done = subprocess.run(
             command, cwd=cwd, env=None if env is None else {**os.environ, **env}, capture_output=True, encoding="utf-8"
         )
@@ -54,7 +53,10 @@ def ledger(repo: Path) -> Path:
             exp.dump_metric("acc", step / 4, "per_class", [0.5, step / 4], step=step)
         exp.dump_note("it works\nreally")
         exp.dump_tags("best")
-    with pytest.raises(ZeroDivisionError), gitlumo.SimpleExperiment("digits", "second", params={"lr": 1, "model": "mlp"}):
+    with (
+        pytest.raises(ZeroDivisionError),
+        gitlumo.SimpleExperiment("digits", "second", params={"lr": 1, "model": "mlp"}),
+    ):
         _ = 1 / 0
     subprocess.run([sys.executable, "-c", KILLED], check=False)
     return repo

@@ -12,7 +12,9 @@ import time
 import pytest
 
 
-@pytest.mark.parametrize("words", [["-h"], ["--help"], ["log", "-h"], ["show", "-h"], ["recover", "-h"], ["fsck", "-h"]])
+@pytest.mark.parametrize(
+    "words", [["-h"], ["--help"], ["log", "-h"], ["show", "-h"], ["recover", "-h"], ["fsck", "-h"]]
+)
 def test_help(lumo, repo, words):
     done = lumo(*words, direct=True)
     assert (done.status, done.err) == (0, "")
@@ -107,7 +109,9 @@ def test_a_closed_pipe_is_no_error(ledger):
     for number in range(40):  # more than a pipe holds: --json writes about 2 KB a run
         with gitlumo.Experiment("many", f"run-{number}") as exp:
             exp.dump_info("params", {"text": "x" * 4000})
-    with subprocess.Popen(["git-lumo", "log", "-n0", "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as shown:
+    with subprocess.Popen(
+        ["git-lumo", "log", "-n0", "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as shown:
         shown.stdout.read(10)
         shown.stdout.close()
         assert shown.stderr.read() == b""

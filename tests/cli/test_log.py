@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
 
 import pytest
 
@@ -93,15 +95,13 @@ def test_local_and_remote_runs_together(lumo, ledger, git, tmp_path):
 def damage(ledger, git, path: str, data: str) -> None:
     """Change one file of the ledger's tip, as a stranger with plain git might."""
     blob = git("hash-object", "-w", "--stdin", input=data)
-    env = ["-c", "core.bare=false"]
     index = ledger / ".git" / "stranger-index"
-    import os
-    import subprocess
-
     with_index = {**os.environ, "GIT_INDEX_FILE": str(index)}
     for words in (["read-tree", "lumo_experiments"], ["update-index", "--add", "--cacheinfo", f"100644,{blob},{path}"]):
-        subprocess.run(["git", *env, *words], env=with_index, check=True)
-    tree = subprocess.run(["git", "write-tree"], env=with_index, check=True, capture_output=True, text=True).stdout.strip()
+        subprocess.run(["git", *words], env=with_index, check=True)
+    tree = subprocess.run(
+        ["git", "write-tree"], env=with_index, check=True, capture_output=True, text=True
+    ).stdout.strip()
     commit = git("commit-tree", tree, "-p", "lumo_experiments", "-m", "a stranger's change")
     git("update-ref", "refs/heads/lumo_experiments", commit)
     index.unlink()
@@ -140,7 +140,14 @@ def test_a_broken_run_is_named_and_the_others_are_listed(lumo, ledger, git, file
 def test_deprecated_runs_are_hidden(lumo, ledger, git):
     lumo("recover")
     uid = json.loads(lumo("show", "first", "--json").out)["uid"]
-    edit = {"uid": uid, "kind": "deprecated", "value": True, "by": "A <a@b>", "at": "2026-01-01T00:00:00.000Z", "id": "0" * 16}
+    edit = {
+        "uid": uid,
+        "kind": "deprecated",
+        "value": True,
+        "by": "A <a@b>",
+        "at": "2026-01-01T00:00:00.000Z",
+        "id": "0" * 16,
+    }
     damage(ledger, git, f"{place_of(git, 'first')}/edits/{10**15:017d}-{'0' * 16}.json", json.dumps(edit))
     assert "digits/first" not in lumo("log", "--oneline").out
     assert "digits/first" in lumo("log", "--oneline", "--all").out

@@ -99,7 +99,12 @@ def test_fsck_finds_one_run_twice(lumo, ledger, git):
     place = place_of(git, "first")
     for path in git("ls-tree", "-r", "--name-only", "lumo_experiments", place).splitlines():
         copied = path.replace("/first/", "/copy/")
-        damage(ledger, git, copied, subprocess.run(["git", "show", f"lumo_experiments:{path}"], capture_output=True, text=True).stdout)
+        damage(
+            ledger,
+            git,
+            copied,
+            subprocess.run(["git", "show", f"lumo_experiments:{path}"], capture_output=True, text=True).stdout,
+        )
     assert "the same run" in lumo("fsck").out
 
 
