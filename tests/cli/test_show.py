@@ -12,7 +12,8 @@ import gitlumo
 def test_everything(lumo, ledger):
     done = lumo("show", "first")
     assert (done.status, done.err) == (0, "")
-    for part in ("digits/first finished", "tags      best", "it works", "really", "lr", "optim.wd  0", "best 0.5 at step 2",
+    for part in ("digits/first finished", "tags      best", "it works", "really", "lr", "optim.wd  0",
+                 "best 0.5 at step 2",
                  "with per_class = [0.5, 0.5]", "▁▅█", "command", "history/00000.jsonl"):  # fmt: skip
         assert part in done.out
     failed = lumo("show", "second").out
@@ -22,8 +23,8 @@ def test_everything(lumo, ledger):
 
 def test_json_has_the_specifications_keys(lumo, ledger):
     run = json.loads(lumo("show", "first", "--json").out, parse_constant=pytest.fail)
-    keys = """agent backup deprecated exception execute exp_name git hooks lock note params paths pinfo progress rerun tags
-        test_name trainer uid state metrics""".split()  # noqa: SIM905
+    keys = """agent backup deprecated exception execute exp_name git hooks lock note params paths pinfo progress rerun
+        tags test_name trainer uid state metrics""".split()  # noqa: SIM905
     assert [key for key in keys if key not in run] == []
     assert run["tags"] == ["best"]
     assert "history" not in run
