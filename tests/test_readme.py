@@ -1,0 +1,52 @@
+"""The README runs: its snippets, its commands, and what it says of them."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+README = (Path(__file__).parent.parent / "README.md").read_text()
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+
+
+@pytest.fixture
+def trained(repo):
+    for number, snippet in enumerate(blocks("python")):
+        script = repo / f"snippet{number}.py"
+        script.write_text(snippet)
+        subprocess.run([sys.executable, script], check=True, capture_output=True)
+    return repo
+
+
+def test_the_snippets_and_commands_run(trained, git):
+    commands = next(block for block in blocks("sh") if "git lumo log" in block)
+    done = subprocess.run(["sh", "-e", "-c", commands], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "finished acc=0.75" in done.stdout
+    assert "Snapshot of the work tree" in done.stdout
+    assert git("status", "--short").split() == ["??", "snippet0.py", "??", "snippet1.py"]
+
+
+def test_the_map_names_every_room():
+    rooms = {path.relative_to("gitlumo").with_suffix("").as_posix() for path in _modules()}
+    missing = {room for room in rooms if f"`{room.rpartition('/')[2]}`" not in README and f"`{room}`" not in README}
+    assert missing == set()
+
+
+def _modules() -> list[Path]:
+    here = Path(__file__).parent.parent
+    named = (path.relative_to(here) for path in (here / "gitlumo").rglob("*.py"))
+    return [path for path in named if path.stem not in ("__init__", "__main__") and path.parts[1] != "cli"]
+
+
+def test_the_branch_is_moved_in_one_place():
+    here = Path(__file__).parent.parent / "gitlumo"
+    moves = [path.name for path in here.rglob("*.py") for _ in re.findall(r"\brefs\.move\(", path.read_text())]
+    assert moves == ["ledger.py"]
