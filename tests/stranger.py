@@ -6,7 +6,8 @@
 import json
 import subprocess
 
-NUMBERS, PROGRESS = {"NaN": float("nan"), "Infinity": float("inf"), "-Infinity": float("-inf")}, "info/progress.json"
+NUMBERS = {"NaN": float("nan"), "Infinity": float("inf"), "-Infinity": float("-inf")}
+FORMAT, PROGRESS = "info/format.json", "info/progress.json"
 
 
 def git(repo, *args, given=""):
@@ -43,7 +44,7 @@ def value(stored):
 def show(uid, copies):
     """A run, out of its copies in several ledgers: the greatest record and all edits."""
     files, parsed = max(copies, key=lambda copy: (not copy[1][PROGRESS].get("restored"), copy[1][PROGRESS]["seq"]))
-    edits = {k: v for _, found in copies for k, v in found.items() if k.startswith("edits/") and v["uid"] == uid}
+    edits = {k: v for _, found in copies for k, v in found.items() if k.startswith("edits/") and v.get("uid") == uid}
     info, active = {k[5:-5]: value(v) for k, v in parsed.items() if k.startswith("info/")}, []
     for _, edit in sorted(edits.items(), reverse=True):
         active[:0] = [] if edit["id"] in [undo["value"] for undo in active if undo["kind"] == "undo"] else [edit]
@@ -56,16 +57,16 @@ def show(uid, copies):
     chunks = sorted((path for path in files if path.startswith("history/")), key=lambda path: int(path[8:-6]))
     calls = [parse(line).items() for path in chunks for line in files[path].split(b"\n")]
     history = [{k: NUMBERS.get(v, v) for k, v in call if k not in ("$cmp", "$with")} for call in calls if call]
-    metrics = [(metric, found.items()) for metric, found in parsed.get("metrics.json", {}).items()]
-    run["metrics"] = {metric: {k: NUMBERS.get(str(v), value(v)) for k, v in found} for metric, found in metrics}
-    return run | {"history": history, "files": files}
+    metrics = parsed.get("metrics.json", {})
+    metrics = {m: {k: NUMBERS.get(str(v), value(v)) for k, v in metrics[m].items()} for m in metrics}
+    return run | {"history": history, "metrics": metrics, "files": files}
 
 
 def runs(repo):
     copies = {}
     for files in folders(repo):
         parsed = {path: parse(data) for path, data in files.items() if path.endswith(".json")}
-        uid = parsed.get("purged.json", {}).get("uid") or parsed.get("info/uid.json")
+        uid = parsed.get("purged.json", {}).get("uid") or parsed.get("info/uid.json") or None
         copies.setdefault(uid, []).append((files, parsed))
-    readable = {uid: all(p.get("info/format.json") == {"version": 1} for _, p in copies[uid]) for uid in copies}
-    return {uid: show(uid, copies[uid]) for uid in copies if uid and readable[uid]}  # others are purged, or too new
+    # Another format is too new for this reader; a tombstone has none.
+    return {u: show(u, c) for u, c in copies.items() if u and all(p.get(FORMAT) == {"version": 1} for _, p in c)}

@@ -245,13 +245,13 @@ def folder_of(repo: Path, uid: str) -> str:
 
 
 def test_the_stranger_knows_nothing_of_gitlumo():
-    """And takes no more than 50 lines of code."""
+    """And takes no more than 50 lines of code, after the imports."""
     source = Path(stranger.__file__).read_text()
     parsed = ast.parse(source)
     imports = [node for node in ast.walk(parsed) if isinstance(node, (ast.Import, ast.ImportFrom))]
     assert [ast.unparse(node) for node in imports] == ["import json", "import subprocess"]
-    without = re.sub(r'^ *""".*?"""$', "", source, flags=re.DOTALL | re.MULTILINE).splitlines()
-    assert len([line for line in without if line.strip() and not line.strip().startswith("#")]) <= 50
+    code = re.sub(r'^ *""".*?"""$', "", source, flags=re.DOTALL | re.MULTILINE).splitlines()
+    assert len([line for line in code if line.strip() and not line.strip().startswith(("#", "import"))]) <= 50
 
 
 def test_the_root(repo):
