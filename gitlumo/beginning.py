@@ -80,6 +80,9 @@ def begin(
             f"git does not know who you are; commits will bear {repository.identity[0]}\n"
             'type: git config user.name "Your Name"; git config user.email you@example.org'
         )
+    lost = ledger.lost_tip()
+    if lost:
+        began.warnings.append(f"the branch {settings.branch} was deleted; this run brings it back at {lost[:12]}")
     _recover(began)
     _claim(began, exp_name, test_name)
     began.journal = Journal(os.path.join(began.roots["info_root"], exp_name, began.test_name), trouble)

@@ -266,7 +266,7 @@ class Experiment(Writing):
                     self._save("skipped", self._folder.skipped)
                 subject = layout.event_subject(self.label, self.state, self._facts(kind))
                 snapshot = (self.load_info("git") or {}).get("commit")
-                self.ledger.publish(Event(kind, self._folder, subject, snapshot, fsync=kind != "start"))
+                self.ledger.publish(Event(kind, self._folder, subject, snapshot))
                 return True
         return False
 

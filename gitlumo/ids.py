@@ -8,6 +8,9 @@ import unicodedata
 
 from gitlumo.errors import InvalidName
 
+# Whom commits bear that are the same whoever makes them, and when those were made that have no other time.
+NOBODY = "gitlumo <gitlumo@localhost>"
+EPOCH = 1679616000
 MAX_NAME_BYTES = 100
 MAX_KEY_BYTES = 200
 _TAIL = "0123456789abcdefghijklmnopqrstuvwxyz"
@@ -94,6 +97,20 @@ def _check(what: str, name: object) -> str:
     if size > MAX_NAME_BYTES:
         raise InvalidName(f"{what} {shown!r}: {size} bytes, and at most {MAX_NAME_BYTES} are allowed")
     return normal
+
+
+def is_sound_name(name: object) -> bool:
+    """Whether a recorded name can be that of a folder: byte rules only, which no later Unicode can change.
+
+    What users may choose is narrower: :func:`check_exp_name`, :func:`check_test_name`.
+    """
+    if not isinstance(name, str) or name[:1] in ("", "-", ".") or _FORBIDDEN.intersection(name):
+        return False
+    try:
+        size = len(name.encode("utf-8"))
+    except UnicodeEncodeError:
+        return False
+    return size <= MAX_NAME_BYTES and not any(c < " " or "\x7f" <= c <= "\x9f" for c in name)
 
 
 def key_to_filename(key: object) -> str:

@@ -238,7 +238,8 @@ def folder_of(repo: Path, uid: str) -> str:
     repository = open_repository(repo)
     try:
         view = Branch(repository, read_settings(repository.config)).view()
-        (path,) = [found.path for found in Runs(view.objects, view.tree).newest() if found.record.uid == uid]
+        found = [(place, trees.read_run(view.objects, place.tree)) for place in trees.places(view.objects, view.tree)]
+        (path,) = [place.path for place, run in found if run and run.uid == uid]
         return path
     finally:
         repository.close()

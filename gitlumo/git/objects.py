@@ -33,6 +33,11 @@ class Entry(NamedTuple):
         """Whether it names a subtree."""
         return self.mode == TREE_MODE
 
+    @property
+    def is_file(self) -> bool:
+        """Whether it names a regular file: no subtree, symbolic link or submodule."""
+        return self.mode & 0o170000 == 0o100000
+
 
 @dataclass(frozen=True)
 class Commit:

@@ -28,6 +28,8 @@ _FORMATS = {"sha1": SHA1, "sha256": SHA256}
 _TYPES = {"commit": 1, "tree": 2, "blob": 3}
 _CHUNK = 1 << 20
 GC_MOMENT = 0.01
+MAX_HEALED = 512 * 1024**2
+HEAL_SECONDS = 30.0
 GC_FORGOTTEN = 12 * 3600.0
 
 
@@ -210,7 +212,10 @@ def count_packs(place: PackPlace) -> int:
 
 def index_again(base: str) -> None:
     """Make a pack's index anew (git-index-pack(1))."""
-    process.run(["-c", "pack.writeReverseIndex=false", "index-pack", base + ".pack"], check=False)
+    with contextlib.suppress(OSError, TimeoutError):  # somebody's huge pack is no matter for a training to wait for
+        if os.stat(base + ".pack").st_size < MAX_HEALED:
+            args = ["-c", "pack.writeReverseIndex=false", "index-pack", base + ".pack"]
+            process.run(args, check=False, timeout=HEAL_SECONDS)
 
 
 def _names(place: PackPlace, ending: str) -> set[str]:

@@ -149,6 +149,19 @@ class Repository:
         values = self.config.get(name)
         return values[-1] if values else None
 
+    @property
+    def is_partial(self) -> bool:
+        """Whether this is a partial clone, in which objects may be missing: by its configuration, old style or new."""
+        return any(
+            name == "extensions.partialclone" or (name.startswith("remote.") and name.endswith(".promisor"))
+            for name in self.config
+        )
+
+    def is_whole(self, commit: str) -> bool:
+        """Whether everything that a commit reaches is here (git-rev-list(1), ``--objects``)."""
+        asked = process.run([*self.git_args, "rev-list", "--objects", "--quiet", commit], check=False)
+        return asked.status == 0
+
     def worktree_with(self, ref: str) -> str | None:
         """The work tree in which a branch is checked out, or None."""
         if self.location.ref_store != "files":

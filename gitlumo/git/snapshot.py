@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from gitlumo import ids
 from gitlumo.errors import GitError
 from gitlumo.git import objects, recording, untracked
 from gitlumo.git.files import move
@@ -25,9 +26,7 @@ from gitlumo.git.workbench import Bench
 
 __all__ = ["Limits", "Snapshot", "take"]
 
-IDENTITY = "gitlumo <gitlumo@localhost>"
 MESSAGE = "Snapshot of the work tree\n\nLumo-Snapshot: 1\n"
-UNBORN_TIME = 1679616000
 
 _SHOWN = 1000  # paths that are listed for one reason; more of them are only counted
 
@@ -108,7 +107,7 @@ def _take(bench: Bench, limits: Limits, pack_dir: str, known: Callable[[str], bo
         kept, out = untracked.sift(bench.top, paths, limits, _own_folders(bench), bench.until)
         skipped += out + recording.add_untracked(bench, kept)
         until = time.monotonic() + max(limits.timeout, 1.0)
-        missing_ok = ["--missing-ok"] if bench.partial else []
+        missing_ok = ["--missing-ok"] if bench.repository.is_partial else []
         tree = bench.ask("write-tree", *missing_ok, until=until).decode().strip()
         submodules, out = _read_submodules(bench, index.submodules, until)
         skipped += out
@@ -199,7 +198,7 @@ def _commit(
     """The commit of a tree, and its pack where there must be one."""
     if head and head.tree == tree:
         return head.id, None
-    who = f"{IDENTITY} {head.time if head else UNBORN_TIME} {objects.ZONE}"
+    who = f"{ids.NOBODY} {head.time if head else ids.EPOCH} {objects.ZONE}"
     parents = (head.id,) if head else ()
     data = objects.format_commit(objects.Commit(tree, parents, who, who, MESSAGE))
     id = objects.object_id(bench.location.hash_name, objects.COMMIT, data)
@@ -221,7 +220,7 @@ def _pack(bench: Bench, commit: str, parents: Sequence[str], base: str, until: f
     objects, so that two processes may put the same pack into place at the same time.
     """
     options = ["--window=0", "--threads=1", "--compression=1", "--no-reuse-object", "--index-version=2"]
-    if bench.partial:
+    if bench.repository.is_partial:
         options.append("--missing=allow-any")
     stdin = "".join(f"{line}\n" for line in (commit, *(f"^{parent}" for parent in parents))).encode()
     prefix = os.path.join(bench.room, "pack")

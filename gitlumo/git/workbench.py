@@ -61,14 +61,6 @@ class Bench:
         }
 
     @property
-    def partial(self) -> bool:
-        """Whether this is a partial clone, in which objects may be missing: by its config, old style or new."""
-        return any(
-            name == "extensions.partialclone" or (name.startswith("remote.") and name.endswith(".promisor"))
-            for name in self.repository.config
-        )
-
-    @property
     def is_private_home(self) -> bool:
         """Whether the work tree is a home folder of which git shows no untracked files, as where it tracks dotfiles."""
         if self.top != os.fsencode(os.path.realpath(os.path.expanduser("~"))):

@@ -119,7 +119,8 @@ class Branch:
                 branch, _, tip = source.read().strip().rpartition(" ")
         except (OSError, ValueError):
             return None
-        return tip if branch == self.settings.branch and self.repository.objects.has(tip) else None
+        found = branch == self.settings.branch and self.repository.objects.has(tip) and self.repository.is_whole(tip)
+        return tip if found else None
 
     def _heads(self, objects: Objects, tips: Iterable[str]) -> list[str]:
         """The tips that are no ancestors of others, sorted by (committer time, id)."""

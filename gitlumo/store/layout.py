@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from gitlumo import ids, values
-from gitlumo.errors import FormatError, InvalidName, TooNew
+from gitlumo.errors import FormatError, TooNew
 
 VERSION = 1
 HISTORY_CHUNK = 256 * 1024
@@ -18,8 +17,8 @@ MAX_SUBJECT = 120
 MAX_MERGE_PATHS = 20
 
 # Section 7: the fixed identity and time of the root, of merges and of snapshots.
-IDENTITY = "gitlumo <gitlumo@localhost>"
-ROOT_TIME = 1679616000
+IDENTITY = ids.NOBODY
+ROOT_TIME = ids.EPOCH
 ROOT_MESSAGE = "gitlumo ledger\n\nLumo-Format: 1\n"
 
 EDITS = "edits"
@@ -35,6 +34,7 @@ Read = Callable[[str], bytes | None]
 _DAY = re.compile(r"\d{6}", re.ASCII)
 _THOUSAND = re.compile(r"\d+", re.ASCII)
 _CHUNK_NAME = re.compile(r"history/(\d{5,})\.jsonl", re.ASCII)
+_START = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", re.ASCII)
 _EDIT_NAME = re.compile(r"([0-8]\d{16})-([0-9a-f]{16})\.json", re.ASCII)
 MAX_EDIT_TIME = 89999999999999999
 
@@ -146,13 +146,13 @@ def read_tombstone(data: bytes) -> Identity | None:
 
 
 def _identity(uid: Any, exp_name: Any, test_name: Any, start: Any, seq: Any, restored: bool) -> Identity | None:
+    if not (ids.is_uid(uid) and ids.is_sound_name(exp_name) and ids.is_sound_name(test_name)):
+        return None
+    if type(seq) is not int or is_thousand(test_name) or not (isinstance(start, str) and _START.fullmatch(start)):
+        return None
     try:
-        if not ids.is_uid(uid) or ids.check_exp_name(exp_name) != exp_name or type(seq) is not int:
-            return None
-        if ids.check_test_name(test_name) != test_name:
-            return None
         values.day_text(start)
-    except (FormatError, InvalidName):
+    except FormatError:
         return None
     return Identity(uid, exp_name, test_name, start, seq, restored)
 
@@ -233,9 +233,10 @@ def parse_line(data: bytes) -> Line | None:
     """A line of history; None if it is torn or no such line."""
     try:
         value = json.loads(data)
-    except (ValueError, RecursionError):
+        companions = values.decode(value.get("$with", {})) if isinstance(value, dict) else None
+    except (ValueError, RecursionError, FormatError):
         return None
-    if not isinstance(value, dict) or type(value.get("step")) is not int or not _is_number(value.get("time")):
+    if not isinstance(value, dict) or type(value.get("step")) is not int or not _is_time(value.get("time")):
         return None
     numbers: dict[str, int | float] = {}
     for name, item in value.items():
@@ -246,14 +247,13 @@ def parse_line(data: bytes) -> Line | None:
             return None
         numbers[metric_key(name)] = number
     cmp = value.get("$cmp", False)
-    companions = values.decode(value.get("$with", {}))
-    if cmp not in (False, None, "max", "min") or not isinstance(companions, dict):
+    if not (cmp is False or cmp is None or isinstance(cmp, str)) or cmp not in (False, None, "max", "min") or not isinstance(companions, dict):
         return None
     return Line(value["step"], value["time"], numbers, cmp, companions)
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+def _is_time(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 1e12
 
 
 # Edits (section 5)
@@ -360,7 +360,8 @@ def merge_message(count: int, paths: Iterable[str]) -> str:
         count: Of parents.
         paths: Folders of runs in which the parents' trees differ.
     """
-    ordered = sorted(set(paths), key=lambda path: path.encode("utf-8", "surrogateescape"))
+    named = {re.sub(r"[\x00-\x1f\x7f]", "?", path) for path in paths}
+    ordered = sorted(named, key=lambda path: path.encode("utf-8", "surrogateescape"))
     listed = ordered[:MAX_MERGE_PATHS]
     if len(ordered) > len(listed):
         listed.append(f"and {len(ordered) - len(listed)} more")

@@ -49,7 +49,6 @@ class Event:
         snapshot: The code's commit, for a run that the ledger may not have yet.
         extra: Files to put over those of the folder: path to bytes.
         former: Other (exp_name, test_name) under which the ledger may have the run.
-        fsync: Whether the event is to survive a power cut.
     """
 
     kind: str
@@ -58,7 +57,6 @@ class Event:
     snapshot: str | None = None
     extra: dict[str, bytes] = field(default_factory=dict)
     former: tuple[tuple[str, str], ...] = ()
-    fsync: bool = False
 
 
 class Ledger(Branch):
@@ -124,7 +122,7 @@ class Ledger(Branch):
             message = layout.event_message([(event.kind, identity.uid)], event.subject)
             return self._commit(staging, joined, parents, message), known
 
-        return self._advance(build, f"lumo {event.kind}: {event.subject}", event.snapshot, event.fsync)
+        return self._advance(build, f"lumo {event.kind}: {event.subject}", event.snapshot)
 
     def take_in(self) -> str | None:
         """Take remote-tracking ledgers, and a deleted branch's last tip, into the local branch.
@@ -134,7 +132,7 @@ class Ledger(Branch):
         """
         if not self.tips() and not self.lost_tip():
             return None
-        return self._advance(lambda staging, base: (base, set()), "lumo: take in", None, False)
+        return self._advance(lambda staging, base: (base, set()), "lumo: take in", None)
 
     def _can_reach(self, snapshot: str) -> bool:
         return os.path.exists(self.code_pack(snapshot) + ".idx") or self.repository.objects.has(snapshot)
@@ -171,14 +169,15 @@ class Ledger(Branch):
         tree: str | None = None
         paths: set[str] = set()
         for commit in commits:
-            paths.update(path for path, _, _ in trees.unit_differences(staging, commits[0].tree, commit.tree))
+            differences = trees.unit_differences(staging, commits[0].tree, commit.tree)
+            paths.update(path for path, a, b in differences if (a and a.is_tree) or (b and b.is_tree))
             tree = trees.join_trees(staging, tree, commit.tree)
         stamp = f"{layout.IDENTITY} {max(commit.time for commit in commits)} {ZONE}"
         message = layout.merge_message(len(heads), paths)
         return staging.add_commit(Commit(tree or "", tuple(heads), stamp, stamp, message))
 
     def _advance(
-        self, build: Callable[[Staging, str], tuple[str, set[str]]], why: str, snapshot: str | None, fsync: bool
+        self, build: Callable[[Staging, str], tuple[str, set[str]]], why: str, snapshot: str | None
     ) -> str:
         """Move the branch to what ``build`` makes of its tip: one pack, then compare-and-swap; again if it had moved.
 
@@ -186,7 +185,6 @@ class Ledger(Branch):
             build: Given where to put objects and the commit to stand on, returns the new tip, and ids not to write.
             why: For the reflog.
             snapshot: A commit whose waiting pack goes along.
-            fsync: Whether the result is to survive a power cut.
         """
         refs, objects, ref = self.repository.refs, self.repository.objects, self.settings.ref
         for attempt in range(ATTEMPTS):
@@ -205,7 +203,7 @@ class Ledger(Branch):
                 if tip == local:
                     return tip
                 new = {id: value for id, value in staging.new.items() if id not in known}
-                base = self._write(tip, new, snapshot, fsync) if new else None
+                base = self._write(tip, new, snapshot) if new else None
                 try:
                     objects.refresh()
                     if not objects.has(tip):
@@ -219,29 +217,29 @@ class Ledger(Branch):
                     time.sleep(random.uniform(0, min(0.2, 0.005 * 2 ** min(attempt, 6))))
                     self._free_branch()
                     continue
-                self._settle_tip(tip, base, fsync)
+                self._settle_tip(tip, base)
                 if snapshot and snapshot in read_commit(objects, tip).parents[1:]:
                     pack.remove_pack(self.code_pack(snapshot))
                 return tip
         raise AssertionError("unreachable")
 
-    def _write(self, tip: str, new: dict[str, NewObject], snapshot: str | None, fsync: bool) -> str:
+    def _write(self, tip: str, new: dict[str, NewObject], snapshot: str | None) -> str:
         here = machine.this_process()
         note = f"gitlumo {tip} {here.pid} {here.start} {here.boot} {here.namespace}\n".encode()
         waiting = self.code_pack(snapshot) if snapshot else None
         if waiting and os.path.exists(waiting + ".idx"):
             with contextlib.suppress(FileNotFoundError):  # another run of the same code has just brought it
-                return pack.write_pack(self._place, new, note, with_pack=waiting, fsync=fsync)
-        return pack.write_pack(self._place, new, note, fsync=fsync)
+                return pack.write_pack(self._place, new, note, with_pack=waiting, fsync=True)
+        return pack.write_pack(self._place, new, note, fsync=True)
 
-    def _settle_tip(self, tip: str, base: str | None, fsync: bool) -> None:
+    def _settle_tip(self, tip: str, base: str | None) -> None:
         """After the branch has moved: look again whether a gc took files away, and remember the tip."""
         if base and not pack.is_whole(base):
             self._heal()
         self.repository.objects.refresh()
         if not self.repository.objects.has(tip):
             self._heal()
-        if fsync:
+        if base:
             _fsync(os.path.join(self.repository.location.common_dir, self.settings.ref))
         self._ledgers[tip] = True
         with contextlib.suppress(OSError):  # only a hint, for 'recover'
@@ -290,7 +288,7 @@ class Ledger(Branch):
     def _free_branch(self) -> None:
         """Remove git's lock of the branch where a writer of ours was killed while it held it.
 
-        That is known from its pack: made before the lock, its owner dead. Others' locks are left alone, and so is a
+        That is known from its pack: made just before the lock, for the same commit, its owner dead. Others' locks are left alone, and so is a
         young one: git's own last milliseconds.
         """
         try:
@@ -301,15 +299,22 @@ class Ledger(Branch):
             return
         for base, note in pack.kept_packs(self._place):
             with contextlib.suppress(OSError):
-                if _owner_is_gone(note) and os.stat(base + ".keep").st_mtime <= found.st_mtime + 0.1:
+                waited = found.st_mtime - os.stat(base + ".keep").st_mtime
+                if _owner_is_gone(note) and -0.1 <= waited < LOCK_SECONDS and self._locked_for() in (b"", note.split()[1]):
                     os.unlink(self._branch_lock)
                     return
+
+    def _locked_for(self) -> bytes:
+        """What the branch is to become, as its lock says."""
+        with open(self._branch_lock, "rb") as source:
+            return source.read(100).strip()
 
     def _heal(self) -> None:
         """Index packs again of which gc took the index away."""
         owners = dict(pack.kept_packs(self._place))
         for base in pack.unindexed_packs(self._place):
-            if base not in owners or _owner_is_gone(owners[base]) or str(os.getpid()).encode() in owners[base].split():
+            mine = base in owners and owners[base].split()[2:3] == [str(os.getpid()).encode()]
+            if base not in owners or mine or _owner_is_gone(owners[base]):
                 pack.index_again(base)
         self.repository.objects.refresh()
 
@@ -331,7 +336,7 @@ class Ledger(Branch):
         stamp = os.path.join(self.lumo_dir, "rolled-up")
         if pack.count_packs(self._place) < ROLL_UP_AT or _age(stamp) < ROLL_UP_PAUSE:
             return
-        if "extensions.partialclone" in self.repository.config:
+        if self.repository.is_partial:
             return
         write_whole(stamp, b"")
         args = [*self.repository.git_args, "repack", "--geometric=2", "-d", "-q", "--no-write-bitmap-index"]

@@ -35,7 +35,7 @@ class TreeFiles:
             tree = self._tree if not folder else entry.id if entry and entry.is_tree else None
             self._folders[folder] = read_tree(self._objects, tree) if tree else {}
         found = self._folders[folder].get(name)
-        return read_blob(self._objects, found.id) if found and not found.is_tree else None
+        return read_blob(self._objects, found.id) if found and found.is_file else None
 
     def paths(self) -> list[str]:
         """All files."""
@@ -43,7 +43,7 @@ class TreeFiles:
 
     @cached_property
     def _paths(self) -> list[str]:
-        return [path for path, entry in walk(self._objects, self._tree) if not entry.is_tree]
+        return [path for path, entry in walk(self._objects, self._tree) if entry.is_file]
 
 
 @dataclass(frozen=True)

@@ -53,7 +53,7 @@ def publish(ledger: Ledger, pending: Pending) -> None:
     git = properties.info("git")
     snapshot = git.get("commit") if isinstance(git, dict) else None
     subject = layout.event_subject(properties.name, properties.state, record.best_facts(properties.metrics))
-    ledger.publish(Event("end", pending.folder, subject, snapshot=snapshot, extra=pending.extra, fsync=True))
+    ledger.publish(Event("end", pending.folder, subject, snapshot=snapshot, extra=pending.extra))
     journal.unregister(ledger.lumo_dir, pending.run.uid)
 
 

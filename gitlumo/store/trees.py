@@ -33,7 +33,7 @@ def read_run(objects: Objects, folder: str) -> Run | None:
     """What the join knows of the run in a folder (a tree's id); None if the folder is no run."""
     entries = read_tree(objects, folder)
     purged = entries.get(layout.PURGED)
-    if purged and not purged.is_tree:
+    if purged and purged.is_file:
         identity = layout.read_tombstone(read_blob(objects, purged.id))
         if identity:
             return Run(identity, purged.id, purged=True)
@@ -44,14 +44,14 @@ def read_run(objects: Objects, folder: str) -> Run | None:
 
     def read(path: str) -> bytes | None:
         entry = files.get(path.removeprefix("info/"))
-        return read_blob(objects, entry.id) if entry and not entry.is_tree else None
+        return read_blob(objects, entry.id) if entry and entry.is_file else None
 
     identity = layout.read_identity(read)
     if identity is None:
         return None
     edits = entries.get(layout.EDITS)
     names = (
-        {e.name: e.id for e in read_tree(objects, edits.id).values() if not e.is_tree}
+        {e.name: e.id for e in read_tree(objects, edits.id).values() if e.is_file}
         if edits and edits.is_tree
         else {}
     )

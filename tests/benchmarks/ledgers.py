@@ -213,12 +213,12 @@ def _shared_files(head: str) -> FILES:
     """Files that are the same in many runs."""
     lock = {f"some-package-{i}": f"{i % 7}.{i % 11}.{i % 13}" for i in range(200)} | {"python": "3.11.9"}
     execute = {"cwd": ".", "exec_argv": ["train.py"], "exec_bin": "~/venv/bin/python", "exec_file": "train.py"}
-    code = {"commit": head, "head": head, "branch": "main", "dirty": False, "dep_hash": "0" * 32, "repo": "~/work"}
+    code = {"commit": head, "head": head, "branch": "main", "dirty": False, "dep_hash": "0" * 32, "repo": "~/code"}
     roots = {f"{root}_root": f".git/lumo/{root}" for root in ("info", "blob")} | {"cache_root": "~/.cache/gitlumo"}
     infos: dict[str, Any] = {
         "format": {"version": layout.VERSION},
         "lock": lock,
-        "execute": execute | {"repo": "~/work"},
+        "execute": execute | {"repo": "~/code"},
         "git": code | {"remotes": {}, "skipped": [], "submodules": []},
         "paths": roots,
         "hooks": {hook.__name__: {"loaded": True, "msg": ""} for hook in BUILT_IN},
