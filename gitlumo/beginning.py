@@ -86,6 +86,9 @@ def begin(
     _recover(began)
     _claim(began, exp_name, test_name)
     began.journal = Journal(os.path.join(began.roots["info_root"], exp_name, began.test_name), trouble)
+    if not began.journal.info_dir.startswith(ledger.lumo_dir + os.sep):
+        with contextlib.suppress(OSError):  # then it is only not found again from its folder alone
+            journal.claim(began.journal.info_dir, ledger.lumo_dir)
     began.folder = Folder(began.journal.info_dir, settings.snapshot_max_file)
     return began
 
@@ -150,5 +153,5 @@ def _next_ordinal(began: Beginning, exp_name: str, day: str) -> int:
     except LumoError:
         with contextlib.suppress(OSError):
             names += os.listdir(os.path.join(began.roots["info_root"], exp_name))
-    ordinals = (ids.ordinal_of(name) for name in names if ids.day_of(name) == day)
+    ordinals = (ids.ordinal_of(name) for name in names if name.startswith(day))
     return max((ordinal + 1 for ordinal in ordinals if ordinal is not None), default=0)

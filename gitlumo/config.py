@@ -66,7 +66,10 @@ def read_settings(config: Mapping[str, Sequence[str]]) -> Settings:
 
     def root(name: str) -> str | None:
         value = last(name)
-        return os.path.expanduser(value) if value else None
+        path = os.path.expanduser(value) if value else None
+        if path and not os.path.isabs(path):
+            raise UsageError(f"lumo.{name} is {value!r}; it must be an absolute path, or begin with ~/")
+        return path
 
     default = Settings()
     hostname = last("hostname") or default.hostname

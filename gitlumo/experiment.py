@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -69,6 +70,9 @@ class Experiment(Writing):
         self._params = None if params is None else values.encode(params, "params")
         self._repo = repo
         self._distributed = distributed
+        self._registered = False
+        self._publishing = False
+        self._ending = False
 
     # Life
 
@@ -97,11 +101,20 @@ class Experiment(Writing):
         self._roots = began.roots
         self._record = Record(self._folder.read, self._folder.paths, self.label)
         self._begin(began.time)
+        atexit.register(self._at_exit)
+        try:
+            self._go(began.warnings)
+        except BaseException as error:  # Ctrl-C: what has begun is ended
+            self._end_by(error)
+            raise
+        return self
+
+    def _go(self, said: Iterable[str]) -> None:
+        """All of a start that comes once the run has a folder."""
         with self._safely("Capture"):
             self._record_process()
-        with self._safely("Register"):
-            register(self.ledger.lumo_dir, self.uid, self._folder.info_dir)
-        for warning in began.warnings:
+        self._register()
+        for warning in said:
             self._warn(warning)
         if slurm_is_unclear(self._distributed):
             self._warn(
@@ -112,8 +125,13 @@ class Experiment(Writing):
             self._record_surroundings()
         self._run_hooks("on_start")
         self._publish("start")
-        atexit.register(self._at_exit)
-        return self
+
+    def _register(self) -> None:
+        """Enter the run into the register, unless that is done: without it nobody would find it dead."""
+        with self._safely("Register"):
+            if not self._registered:
+                register(self.ledger.lumo_dir, self.uid, self._folder.info_dir)
+                self._registered = True
 
     def _start_silently(self) -> None:
         from gitlumo.beginning import roots
@@ -180,22 +198,16 @@ class Experiment(Writing):
         if self._mode == ENDED or not self._writing("end()"):
             return
         with self._lock:
-            if self._mode == ENDED:  # by another thread
+            if self._mode == ENDED or self._ending:  # by another thread, or this is a hook of the end
                 return
+            self._ending = True
             code = arguments.integer(end_code, "end_code")
             self._progress.update(end=values.time_text(time.time()), end_code=code, finished=code == 0)
             if code == 0:
                 self._progress["ratio"] = 1.0
             self._run_hooks("on_end")
             published = self._publish("end")
-            if (
-                not published
-                and isinstance(self._journal, Journal)
-                and (lost := self._journal.pending + self._journal.dropped)
-            ):
-                self._warn(
-                    f"{self.label}: {lost} lines and files could not be recorded and are lost: the disk took nothing"
-                )
+            self._say_what_is_lost(published)
             self._mode = ENDED
             self._journal.close()
         atexit.unregister(self._at_exit)
@@ -207,6 +219,12 @@ class Experiment(Writing):
                 else:
                     register(self.ledger.lumo_dir, self.uid, self._folder.info_dir, left=True)
             self.repository.close()
+
+    def _say_what_is_lost(self, published: bool) -> None:
+        if isinstance(self._journal, Journal):
+            lost = self._journal.dropped + (0 if published else self._journal.pending)
+            if lost:
+                self._warn(f"{self.label}: {lost} lines and files could not be recorded: the disk did not take them")
 
     def __enter__(self) -> Self:
         """Start it, unless it was started."""
@@ -252,15 +270,20 @@ class Experiment(Writing):
         if isinstance(self._journal, Silence):
             self._save("progress", self._progress)
             return False
+        if self._publishing:  # called by a signal's handler meanwhile: the publishing that goes on is enough
+            return False
         from gitlumo.store.ledger import Event
 
-        with self._safely("Ledger"):
+        self._publishing = True
+        self._register()
+        with self._safely("Ledger"), self._until_published():
             self._progress["seq"] += 2
             self._progress["last_edit_time"] = values.time_text(time.time())
             self._save("progress", self._progress)
             if self._metrics:
                 self._journal.save(layout.METRICS, record.metrics_to_bytes(self._metrics))
             if self._journal.flush():
+                self._warned = False
                 self._folder.paths()
                 if self._folder.skipped:
                     self._save("skipped", self._folder.skipped)
@@ -269,6 +292,13 @@ class Experiment(Writing):
                 self.ledger.publish(Event(kind, self._folder, subject, snapshot))
                 return True
         return False
+
+    @contextlib.contextmanager
+    def _until_published(self) -> Iterator[None]:
+        try:
+            yield
+        finally:
+            self._publishing = False
 
     def _facts(self, kind: str) -> dict[str, Any]:
         """What the event's subject says: parameters at the start, then metrics."""

@@ -165,11 +165,11 @@ class FinalReport(ExpHook):
 
 def report(exp: Experiment) -> str:
     """The final report as text."""
-    metrics = exp.metrics
+    metrics, curves = exp.metrics, exp.curves()
     lines = [f"{exp.exp_name}/{exp.test_name} {exp.state}"]
     width = max((len(key) for key in metrics), default=0)
     for key, metric in metrics.items():
-        curve = sparkline.draw([point[sparkline.point_name(key)] for point in exp.history(key)], 24)
+        curve = sparkline.draw(curves[key], 24)
         best = f"best {sparkline.number(metric['best'])} (step {metric['best_step']})" if metric["cmp"] else ""
         last = f"last {sparkline.number(metric['last'])}"
         lines.append(f"  {key:{width}}  {curve}  {last:16}  {best}".rstrip())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 import sys
@@ -33,24 +34,30 @@ def this_process(hostname: str = "plain") -> Process:
     Args:
         hostname: ``plain``, ``hash`` or ``off``.
     """
-    return Process(os.getpid(), _start_of(os.getpid()), _host(hostname), _boot(), _namespace())
+    return _process(os.getpid(), hostname)
+
+
+@functools.lru_cache(maxsize=4)
+def _process(pid: int, hostname: str) -> Process:
+    return Process(pid, _start_of(pid), _host(hostname), _boot(), _namespace())
 
 
 def is_dead(process: Process, here: Process) -> bool | None:
     """Whether a process has ended, as far as ``here`` may judge.
 
-    Only a process on the same host, boot and pid namespace may find another dead; for any other the answer is None.
+    Only a process of the same boot of one machine (a boot's id tells hosts apart, too, whatever they are called) and
+    the same pid namespace may find another dead; for any other the answer is None.
     """
-    same = (process.host, process.boot, process.namespace) == (here.host, here.boot, here.namespace)
-    if not same or process.boot is None:
+    if process.boot is None or (process.boot, process.namespace) != (here.boot, here.namespace):
         return None
     started = _start_of(process.pid)
     if started is None:
-        return not _exists(process.pid)
+        return not exists(process.pid)
     return process.start is not None and started != process.start
 
 
-def _exists(pid: int) -> bool:
+def exists(pid: int) -> bool:
+    """Whether this machine has a process of this number."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

@@ -20,17 +20,21 @@ _TOKENS = re.compile(
     r"|sk-(?:[a-z]+-)*[A-Za-z0-9_-]{20,}|xox[abprs]-[A-Za-z0-9-]{10,}|(?:AKIA|ASIA)[A-Z0-9]{16}|AIza[A-Za-z0-9_-]{35}"
     r"|npm_[A-Za-z0-9]{30,}|pypi-[A-Za-z0-9_-]{30,})"
 )
+_CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+_URL_SECRET = re.compile(
+    r"([?&](?:[\w-]*[_-])?(?:token|key|secret|password|signature|sig)=)[^&\s'\x22]+", re.IGNORECASE
+)
 _URL_USER = re.compile(r"\b([a-z][a-z0-9+.-]*://)([^\s/@:]*:[^\s/\x22']*|[^\s/@:]*)@", re.IGNORECASE)
 
 
 def is_secret_name(name: str) -> bool:
     """Whether a variable, an option or a parameter of this name holds a secret."""
-    return _SECRET_NAME.search(name) is not None
+    return _SECRET_NAME.search(_CAMEL.sub("_", name)) is not None
 
 
 def mask_text(text: str) -> str:
     """A text without the tokens and the credentials in URLs that it holds."""
-    text = _TOKENS.sub(MASK, text)
+    text = _URL_SECRET.sub(rf"\1{MASK}", _TOKENS.sub(MASK, text))
     return _URL_USER.sub(lambda m: m[0] if m[1].lower() == "ssh://" and ":" not in m[2] else f"{m[1]}{MASK}@", text)
 
 

@@ -9,7 +9,6 @@ from typing import Any, Self
 from gitlumo import ids
 from gitlumo.config import Settings
 from gitlumo.errors import InvalidName, LumoError, StateError
-from gitlumo.store import record
 from gitlumo.store.journal import Folder
 from gitlumo.store.record import Record
 
@@ -73,8 +72,12 @@ class Recorded:
     @property
     def metrics(self) -> dict[str, dict[str, Any]]:
         """``{key: {last, min, max, best, best_step, cmp, count, with}}``, up to the last line of history."""
-        lines = (line for line in record.history_lines(self._reader.read, self._reader.paths()) if line)
-        return {key: metric.summary() for key, metric in record.fold(lines).items()} or self._reader.metrics
+        folded, _ = self._reader.folded()
+        return {key: metric.summary() for key, metric in folded.items()} or self._reader.metrics
+
+    def curves(self) -> dict[str, list[int | float]]:
+        """At most 96 values of each metric, evenly spread over its history: for a picture."""
+        return {key: metric.curve for key, metric in self._reader.folded()[0].items()}
 
     def history(self, key: str | None = None) -> list[dict[str, Any]]:
         """All values of one metric, or of all: ``[{'step': 1, 'time': 3.217, 'loss': .31}, ...]``.

@@ -5,10 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from gitlumo.store.layout import metric_name as point_name
-
-__all__ = ["draw", "number", "point_name"]
-
 _BARS = "▁▂▃▄▅▆▇█"
 
 

@@ -31,7 +31,8 @@ _OWN = {
     "note": "exp.dump_note(text)",
     "tags": "exp.dump_tags(*tags)",
     "hooks": "Experiment(exp_name, hooks=...)",
-    **dict.fromkeys(("uid", "format", "pinfo", "masked", "skipped", "deprecated", "backup"), "another key"),
+    **dict.fromkeys(("uid", "format", "pinfo", "masked", "skipped", "deprecated", "backup", "rerun"), "another key"),
+    **dict.fromkeys(("git", "lock", "execute", "env", "exception", "paths"), "a hook, and exp.record_info there"),
 }
 
 
@@ -51,6 +52,7 @@ class Writing(Recorded):
         self._masked: list[str] = []
         self._progress: dict[str, Any] = {}
         self._warned = False
+        self._said_forked = self._pid
 
     def log(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
         """Record one value of each of some metrics.
@@ -84,13 +86,15 @@ class Writing(Recorded):
             numbers[key] = value if type(value) is float else values.number(value, key)
         if step is not None and type(step) is not int:
             step = arguments.integer(step, "step")
-        stored = values.encode(companions, "companions") if companions else None
+        stored = self._encode_companions(companions) if companions else None
         with self._alone():
             if self._mode != OPEN:  # another thread has ended the run since
                 self._check_open("log()")
             if step is None:
                 step = 1 + max((known[key].last_step for key in numbers if key in known), default=-1)
-            if numbers and os.getpid() == self._pid:
+            if os.getpid() != self._pid:
+                self._say_forked()
+            elif numbers:
                 extra = self._extra(numbers, cmp, stored) if cmp is not False else None
                 seconds = time.monotonic() - self._clock
                 self._journal.append(layout.format_line(step, seconds, numbers, extra, self._names))
@@ -101,6 +105,14 @@ class Writing(Recorded):
                 if cmp is not False:
                     metric.cmp = cmp if isinstance(cmp, str) else None
                 metric.add(number, step, companions or {})
+
+    def _encode_companions(self, companions: dict[str, Any]) -> values.Json:
+        stored, masked = privacy.mask_value(values.encode(companions, "companions"), "companions")
+        if len(values.to_bytes(stored)) > layout.MAX_LINE:
+            raise InvalidValue(f"companions of more than {layout.MAX_LINE} bytes; save them below exp.mk_bpath()")
+        self._note_masked(masked)
+        found: values.Json = stored
+        return found
 
     def _extra(self, numbers: Iterable[str], cmp: str | bool | None, stored: values.Json) -> dict[str, Any] | None:
         """What a line of history says besides the numbers; ``$cmp`` only where it changes something."""
@@ -161,6 +173,13 @@ class Writing(Recorded):
         with self._alone():
             return {key: metric.summary() for key, metric in self._metrics.items()}
 
+    def curves(self) -> dict[str, list[int | float]]:
+        """At most 96 values of each metric, evenly spread over its history: for a picture."""
+        if self._mode == READ:
+            return super().curves()
+        with self._alone():
+            return {key: list(metric.curve) for key, metric in self._metrics.items()}
+
     def dump_info(self, key: str, info: Any, append: bool = False) -> None:
         """Record a property, ``params`` first of all.
 
@@ -179,6 +198,8 @@ class Writing(Recorded):
         if key in _OWN:
             raise InvalidName(f"dump_info({key!r}): gitlumo keeps this itself; use {_OWN[key]}")
         value = values.encode(info, key)
+        if key == "params" and not isinstance(value, dict):
+            raise InvalidValue(f"params must be a dict, or what has names and values, not {type(info).__name__}")
         if self._writing("dump_info()"):
             with self._held("dump_info()"):
                 self._put(key, arguments.appended(key, self.load_info(key), value) if append else value)
@@ -191,7 +212,10 @@ class Writing(Recorded):
 
     def _put(self, key: str, value: values.Json) -> None:
         value, masked = privacy.mask_value(value, key)
-        self._journal.save(layout.info_path(key), values.to_bytes(value))
+        data = values.to_bytes(value)
+        if len(data) > layout.MAX_FILE:
+            raise InvalidValue(f"{key}: {len(data)} bytes are too much for the ledger; save it below exp.mk_bpath()")
+        self._journal.save(layout.info_path(key), data)
         self._note_masked(masked)
 
     def _note_masked(self, masked: list[str]) -> None:
@@ -278,7 +302,15 @@ class Writing(Recorded):
     def _writing(self, call: str) -> bool:
         """Whether this process writes the run: it is open, and we are no forked child."""
         self._check_open(call)
-        return os.getpid() == self._pid
+        if os.getpid() == self._pid:
+            return True
+        self._say_forked()
+        return False
+
+    def _say_forked(self) -> None:
+        if self._said_forked != os.getpid():
+            self._said_forked = os.getpid()
+            self._warn(f"{self.label}: this is a forked process; only the one that started the run records it")
 
     def _alone(self) -> contextlib.AbstractContextManager[Any]:
         """The lock; in a forked child nothing: its copy may be held for ever, by a thread that it lacks."""
@@ -310,11 +342,21 @@ class Writing(Recorded):
 
     def _warn(self, message: str) -> None:
         try:
-            warnings.warn(message, LumoWarning, stacklevel=3)
+            warnings.warn_explicit(message, LumoWarning, *_caller())
         except Exception:  # the user made warnings errors, or closed standard error; still, training goes on
             with contextlib.suppress(OSError, ValueError):
                 if sys.stderr:
                     print(f"gitlumo: {message}", file=sys.stderr)
+
+
+def _caller() -> tuple[str, int]:
+    """The file and line of the user's that called us, as a warning names them."""
+    own = (os.path.dirname(__file__) + os.sep, contextlib.__file__)
+    frame = sys._getframe(1)
+    while frame.f_back and frame.f_code.co_filename.startswith(own):
+        frame = frame.f_back
+    outside = not frame.f_code.co_filename.startswith(own)
+    return (frame.f_code.co_filename, frame.f_lineno) if outside else ("gitlumo", 0)
 
 
 def _brief(error: BaseException) -> str:

@@ -58,7 +58,7 @@ def show(uid, copies):
     calls = [parse(line).items() for path in chunks for line in files[path].split(b"\n")]
     history = [{k: NUMBERS.get(v, v) for k, v in call if k not in ("$cmp", "$with")} for call in calls if call]
     metrics = parsed.get("metrics.json", {})
-    metrics = {m: {k: NUMBERS.get(str(v), value(v)) for k, v in metrics[m].items()} for m in metrics}
+    metrics = {m[m[:2] == "$$" :]: {k: NUMBERS.get(str(v), value(v)) for k, v in metrics[m].items()} for m in metrics}
     return run | {"history": history, "metrics": metrics, "files": files}
 
 

@@ -24,7 +24,9 @@ BROKEN = "broken"
 
 def options(parser: argparse.ArgumentParser) -> None:
     """Declare the verb's options."""
-    parser.add_argument("-n", "--number", type=natural, default=ROWS, metavar="N", help="rows to show; 0: all (50)")
+    parser.add_argument(
+        "-n", "--number", "--max-count", type=natural, default=ROWS, metavar="N", help="rows to show; 0: all (50)"
+    )
     parser.add_argument("--all", action="store_true", help="also runs that were marked deprecated")
     shape = parser.add_mutually_exclusive_group()
     shape.add_argument("--oneline", action="store_true", help="one short line a run")
@@ -156,15 +158,14 @@ def align(cells: list[list[str]], right: set[int], width: int | None) -> list[st
         right: Columns that are aligned to the right.
         width: Columns of the terminal; None: no limit.
     """
-    from tabulate import tabulate
-
     widths = [max(width_of(line[i]) for line in cells) for i in range(len(cells[0]))]
     kept: list[int] = []
     for i, column in enumerate(widths):
         if width is None or not kept or sum(widths[k] + 2 for k in kept) + column <= width:
             kept.append(i)
-    sides = ["right" if i in right else "left" for i in kept]
-    rows = [[line[i] for i in kept] for line in cells]
-    text = tabulate(rows, tablefmt="plain", colalign=sides, disable_numparse=True)
-    lines = text.split("\n")
-    return [line.rstrip() for line in lines]
+    return ["  ".join(_pad(line[i], widths[i], i in right) for i in kept).rstrip() for line in cells]
+
+
+def _pad(cell: str, width: int, right: bool) -> str:
+    space = " " * (width - width_of(cell))
+    return space + cell if right else cell + space

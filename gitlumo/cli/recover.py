@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import sys
 
-from gitlumo.cli.opening import open_here
+from gitlumo.beginning import roots
+from gitlumo.cli.opening import Opened, open_here
 from gitlumo.cli.terminal import printable
 from gitlumo.errors import LumoError
 from gitlumo.store.ledger import Ledger
+from gitlumo.store.record import RUNNING
+from gitlumo.store.recovery import recover_all
 
 
 def options(parser: argparse.ArgumentParser) -> None:
@@ -23,41 +27,21 @@ def run(args: argparse.Namespace) -> int:
     """Recover, and say what was done."""
     opened = open_here()
     ledger = Ledger(opened.repository, opened.settings)
-    for line in recovered(ledger, _forced(args.force)):
-        print(printable(line))
+    info_root = roots(opened.settings, ledger.lumo_dir)["info_root"]
+    result = recover_all(ledger, info_root, _forced(opened, args.force))
+    for line in result.published:
+        print(printable(f"published {line}"))
+    for line in result.troubles:
+        print(f"warning: {printable(line)}", file=sys.stderr)
+    if not result.published and not result.troubles:
+        print("nothing to recover")
     return 0
 
 
-def _forced(name: str | None) -> str | None:
+def _forced(opened: Opened, name: str | None) -> str | None:
     if name is None:
         return None
-    found = open_here().runs().resolve(name)
-    if found.record.state != "running":
+    found = opened.runs().resolve(name)
+    if found.record.state != RUNNING:
         raise LumoError(f"{found.label} is {found.record.state}, not running; there is nothing to force")
     return found.record.uid
-
-
-def recovered(ledger: Ledger, force: str | None) -> list[str]:
-    """Do all that there is to do.
-
-    Args:
-        ledger: The ledger.
-        force: The uid of a run to take for dead.
-
-    Returns:
-        What was done, a line each.
-    """
-    from gitlumo.beginning import roots
-    from gitlumo.store import recovery
-
-    done = []
-    lost = ledger.lost_tip()
-    if lost:
-        ledger.take_in()
-        done.append(f"brought {ledger.settings.branch} back at {lost[:12]}")
-    done += [f"published {what}" for what in recovery.recover(ledger, force=force)]
-    for pending in recovery.unpublished(ledger, roots(ledger.settings, ledger.lumo_dir)["info_root"]):
-        recovery.publish(ledger, pending)
-        done.append(f"published {pending.record.name} {pending.record.state}, which was only on this disk")
-    ledger.look_after()
-    return done or ["nothing to recover"]

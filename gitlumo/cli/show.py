@@ -20,7 +20,7 @@ from gitlumo.store.record import to_json
 CURVE_WIDTH = 32
 FILES_SHOWN = 20
 VALUE_WIDTH = 100
-PACKAGES_SHOWN = 8
+FIRST_PACKAGES = ("python", "torch", "jax", "tensorflow", "numpy", "scikit-learn", "transformers", "pandas")
 
 
 def options(parser: argparse.ArgumentParser) -> None:
@@ -50,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
         raise LumoError(f"{found.label} has no metric {args.metric!r}; it has: {known}")
     with screen(opened.repository.config, opened.repository.git_args, "show") as out:
         if args.json:
-            out.line(to_json(_as_json(found, args.metric, args.history)))
+            out.line(_as_json(found, args.metric, args.history))
         elif args.metric:
             for line in metric_lines(found, args.metric):
                 out.line(line)
@@ -60,19 +60,19 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _as_json(found: Found, metric: str | None, history: bool) -> dict[str, Any]:
+def _as_json(found: Found, metric: str | None, history: bool) -> str:
     if metric:
-        return {"history": found.record.history(metric)}
-    properties = found.record.properties
-    return properties | {"history": found.record.history()} if history else properties
+        return to_json({}, found.record.history(metric))
+    return to_json(found.record.properties, found.record.history() if history else None)
 
 
 def _print_file(found: Found, path: str) -> int:
     """One recorded file as it is; a folder as the list of what is in it."""
-    data = found.record.read(path) if path and not path.endswith("/") else None
+    paths = found.record.paths()
+    data = found.record.read(path) if path in paths else None
     if data is None:
         prefix = path.rstrip("/") + "/" if path.strip("/") else ""
-        inside = [name for name in found.record.paths() if name.startswith(prefix)]
+        inside = [name for name in paths if name.startswith(prefix)]
         if not inside:
             raise LumoError(f"{found.label} has no file {path!r}\ntype 'git lumo show {found.name}:' to list its files")
         data = "".join(f"{name}\n" for name in inside).encode("utf-8", "surrogateescape")
@@ -94,53 +94,70 @@ def metric_lines(found: Found, key: str) -> Iterator[str]:
 
 
 def sections(found: Found) -> Iterator[tuple[str, list[str]]]:
-    """All that is known of a run, for reading: (heading, lines) of each part that there is."""
-    facts_of = found.record.properties
-    yield "", list(_head(facts_of))
-    yield "note", str(facts_of["note"]).rstrip("\n").split("\n") if facts_of["note"] else []
-    params = facts.flat(facts_of["params"])
-    yield "params", _pairs({key: facts.number(value) for key, value in params.items()})
-    yield "metrics", list(_metrics(found, facts_of["metrics"]))
-    exception = facts_of["exception"]
-    yield "exception", str(exception.get("traceback", "")).rstrip().split("\n") if exception else []
-    yield "lock", list(_lock(facts_of["lock"]))
-    yield "hooks", _pairs({k: h.get("msg") for k, h in facts_of["hooks"].items() if h.get("msg")})
-    yield "left out", [f"{item.get('path')} ({item.get('reason')})" for item in facts_of.get("skipped") or []]
-    yield "masked", [str(path) for path in facts_of.get("masked") or []]
+    """All that is known of a run, for reading: (heading, lines) of each part that there is.
+
+    What a stranger recorded in a shape that docs/format.md does not know is passed over.
+    """
+    run = found.record.properties
+    yield "", list(_head(run))
+    yield "note", str(run["note"]).rstrip("\n").split("\n") if run["note"] else []
+    yield "params", _pairs({key: facts.number(value) for key, value in facts.flat(run["params"]).items()})
+    yield "metrics", list(_metrics(found, run["metrics"]))
+    yield "exception", str(_map(run["exception"]).get("traceback", "")).rstrip().split("\n") if run["exception"] else []
+    yield "lock", list(_lock(_map(run["lock"])))
+    messages = {name: _map(hook).get("msg") for name, hook in _map(run["hooks"]).items()}
+    yield "hooks", _pairs({name: message for name, message in messages.items() if message})
+    yield "left out", [f"{item.get('path')} ({item.get('reason')})" for item in _maps(run.get("skipped"))]
+    yield "masked", [str(path) for path in _list(run.get("masked"))]
     yield "files", _files(found)
 
 
+def _map(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _maps(value: Any) -> list[Mapping[str, Any]]:
+    return [item for item in _list(value) if isinstance(item, Mapping)]
+
+
 def _head(run: Mapping[str, Any]) -> Iterator[str]:
-    progress, git = run["progress"], run["git"]
+    progress, git, execute, pinfo = (_map(run[key]) for key in ("progress", "git", "execute", "pinfo"))
     start = str(progress.get("start"))
     yield f"start     {start.replace('T', ' ')} ({facts.age(start)}), took {facts.duration(progress)}"
     if run["state"] == "running":
-        heard = facts.age(progress.get("last_edit_time"))
-        yield f"progress  {100 * (progress.get('ratio') or 0):.0f} %, last heard {heard}"
+        ratio, heard = progress.get("ratio"), facts.age(progress.get("last_edit_time"))
+        share = f"{100 * ratio:.0f} %" if isinstance(ratio, (int, float)) else "?"
+        yield f"progress  {share}, last heard {heard}"
     elif progress.get("end_code"):
         yield f"ended     with status {progress['end_code']}"
     yield f"uid       {run['uid']}"
     if run["tags"]:
-        yield f"tags      {' '.join(run['tags'])}"
+        yield f"tags      {' '.join(map(str, run['tags']))}"
     if run["deprecated"]:
         yield "deprecated"
     commit, head = git.get("commit"), git.get("head")
-    if commit:
-        on = f" on {git['branch']}" if git.get("branch") else ""
+    if isinstance(commit, str):
+        on = f" on {_word(git['branch'])}" if git.get("branch") else ""
         changes = f", changes on {str(head)[:12]}" if head and head != commit else ""
         yield f"code      {commit[:12]}{on}{changes}"
-    for item in git.get("skipped") or []:
+    for item in _maps(git.get("skipped")):
         yield f"          without {item.get('path')} ({item.get('reason')})"
-    for item in git.get("submodules") or []:
+    for item in _maps(git.get("submodules")):
         dirty = ", with changes that are not recorded" if item.get("dirty") else ""
         yield f"          submodule {item.get('path')} at {str(item.get('commit'))[:12]}{dirty}"
-    command = (run["pinfo"].get("obj") or {}).get("argv") or run["execute"].get("exec_argv") or []
+    command = _list(_map(pinfo.get("obj")).get("argv")) or _list(execute.get("exec_argv"))
     if command:
         yield f"command   {shlex.join(_word(word) for word in command)}"
-        yield f"          in {run['execute'].get('cwd')} of {run['execute'].get('repo')}"
-    if run["pinfo"].get("host"):
-        yield f"host      {run['pinfo']['host']}, process {run['pinfo'].get('pid')}"
-    if run["rerun"].get("from"):
+        folder = _word(execute.get("cwd") or ".")
+        where = _word(execute.get("repo") or "a bare repository")
+        yield f"          in {where if folder == '.' else f'{folder} of {where}'}"
+    if pinfo.get("host"):
+        yield f"host      {pinfo['host']}, process {pinfo.get('pid')}"
+    if _map(run["rerun"]).get("from"):
         yield f"rerun of  {run['rerun']['from']}"
 
 
@@ -154,24 +171,31 @@ def _pairs(values: Mapping[str, object]) -> list[str]:
 
 
 def _metrics(found: Found, metrics: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
-    width = max(map(len, metrics), default=0)
+    from tabulate import tabulate
+
+    folded, torn = found.record.folded()
+    rows = []
     for key, metric in metrics.items():
-        curve = sparkline.draw([point[metric_name(key)] for point in found.record.history(key)], CURVE_WIDTH)
-        best = f", best {facts.number(metric['best'])} at step {metric['best_step']}" if metric.get("cmp") else ""
-        spread = f"from {facts.number(metric['min'])} to {facts.number(metric['max'])}"
-        yield f"{key:{width}}  {curve}  last {facts.number(metric['last'])}{best}, {spread}, {metric['count']} values"
-        for name, value in (metric.get("with") or {}).items():
-            yield shorten(f"{'':{width}}  with {name} = {value}", VALUE_WIDTH)
-    torn = found.record.torn_lines()
+        curve = sparkline.draw(folded[key].curve, CURVE_WIDTH) if key in folded else ""
+        best = [facts.number(metric.get("best")), metric.get("best_step")] if metric.get("cmp") else ["", ""]
+        rest = [facts.number(metric.get(name)) for name in ("last", "min", "max", "count")]
+        rows.append([printable(key), curve, rest[0], *best, *rest[1:]])
+    if rows:
+        heads = ["", "", "last", "best", "at step", "min", "max", "values"]
+        sides = ["left", "left", *["right"] * 6]
+        yield from tabulate(rows, heads, "plain", colalign=sides, disable_numparse=True).split("\n")
+    for key, metric in metrics.items():
+        for name, value in _map(metric.get("with")).items():
+            yield shorten(f"best {key} with {name} = {value}", VALUE_WIDTH)
     if torn:
         yield f"{torn} line{'s' if torn > 1 else ''} of the history torn by a crash"
 
 
 def _lock(lock: Mapping[str, Any]) -> Iterator[str]:
     if lock:
-        shown = " ".join(f"{name}=={version}" for name, version in list(lock.items())[:PACKAGES_SHOWN])
-        more = f" and {len(lock) - PACKAGES_SHOWN} more" if len(lock) > PACKAGES_SHOWN else ""
-        yield f"{shown}{more}"
+        shown = [name for name in FIRST_PACKAGES if name in lock]
+        named = " ".join(f"{name}=={lock[name]}" for name in shown)
+        yield f"{len(lock)} packages{': ' if named else ''}{named} (git lumo show EXP:info/lock.json)"
 
 
 def _files(found: Found) -> list[str]:

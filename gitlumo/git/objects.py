@@ -139,6 +139,17 @@ def read_entries(objects: Objects, id: str, prefix: str) -> list[Entry]:
     return list(parse_tree(b"".join(wanted), size).values())
 
 
+def read_names(objects: Objects, id: str) -> list[str]:
+    """The names in a tree, in git's order.
+
+    Raises:
+        MissingObject: If there is none of this id.
+        GitError: If the object is no tree.
+    """
+    lines = _tree_lines(_read(objects, id, TREE), 20 if objects.hash_name == "sha1" else 32)
+    return [name.decode("utf-8", "surrogateescape") for _, _, name in lines]
+
+
 def read_commit(objects: Objects, id: str) -> Commit:
     """A commit.
 

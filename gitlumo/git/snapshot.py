@@ -11,6 +11,7 @@ import os
 import shutil
 import subprocess
 import time
+import zlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -206,9 +207,10 @@ def _commit(
         return id, None
     base = os.path.join(pack_dir, id)
     if not all(os.path.exists(base + ending) for ending in (".pack", ".idx")):
-        written = bench.ask("hash-object", "-t", "commit", "-w", "--stdin", stdin=data, until=until).decode().strip()
-        if written != id:
-            raise GitError(f"git wrote commit {written} where {id} was due")
+        loose = os.path.join(bench.quarantine, id[:2], id[2:])
+        os.makedirs(os.path.dirname(loose), exist_ok=True)
+        with open(loose, "wb") as out:  # as 'git hash-object -w' would, a process less
+            out.write(zlib.compress(b"commit %d\0%s" % (len(data), data), 1))
         _pack(bench, id, parents, base, until)
     return id, base
 

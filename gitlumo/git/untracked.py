@@ -35,6 +35,11 @@ _LIST = ("ls-files", "-z", "-o", "--exclude-standard")
 _ARGUMENTS = 500  # names on one command line: far below any system's limit
 
 
+def is_secret(name: bytes) -> bool:
+    """Whether a file of this name holds credentials by convention."""
+    return _SECRET.match(name) is not None
+
+
 @dataclass(frozen=True)
 class Limits:
     """How much of the untracked files a snapshot takes in, and how long it may look.
@@ -176,7 +181,7 @@ def _look(top: bytes, paths: Sequence[bytes], max_file: int, until: float) -> tu
         if time.monotonic() > until:
             skipped += by_top(paths[at:], SLOW)
             break
-        if _SECRET.match(path.rpartition(b"/")[2]):
+        if is_secret(path.rpartition(b"/")[2]):
             skipped.append(Skip(path, SECRET))
             continue
         try:

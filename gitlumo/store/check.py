@@ -20,6 +20,7 @@ def check_ledger(objects: Objects, tree: str | None) -> tuple[int, list[str]]:
     """
     problems: list[str] = []
     runs: dict[str, join.Run] = {}
+    seen: dict[str, str] = {}
     count = 0
     for place in trees.places(objects, tree):
         count += 1
@@ -27,9 +28,9 @@ def check_ledger(objects: Objects, tree: str | None) -> tuple[int, list[str]]:
         if run is None:
             problems.append(f"{place.path}: no run: its uid, exp_name, test_name or progress is damaged")
             continue
-        for other, known in runs.items():
-            if known.uid == run.uid:
-                problems.append(f"{place.path}: the same run (uid {run.uid}) as {other}")
+        if run.uid in seen:
+            problems.append(f"{place.path}: the same run (uid {run.uid}) as {seen[run.uid]}")
+        seen.setdefault(run.uid, place.path)
         runs[place.path] = run
         if not run.purged:
             problems += [f"{place.path}/{problem}" for problem in check_run(objects, place.tree, run.uid)]
@@ -59,6 +60,7 @@ def check_run(objects: Objects, tree: str, uid: str) -> Iterator[str]:
     except LumoError as error:
         yield f"info/format.json: {error}"
         return
+    broken: list[str] = []
     for path in files.paths():
         data = files.read(path) or b""
         if path.endswith(".json") and path.partition("/")[0] in ("info", layout.METRICS, layout.EDITS):
@@ -67,6 +69,7 @@ def check_run(objects: Objects, tree: str, uid: str) -> Iterator[str]:
                     yield f"{path}: not in the canonical form"
             except (FormatError, ValueError) as error:
                 yield f"{path}: {error}"
+                broken.append(path)
     for name in _edits(objects, tree):
         if layout.parse_edit(name, files.read(f"{layout.EDITS}/{name}") or b"", uid) is None:
             yield f"{layout.EDITS}/{name}: no edit of this run"
@@ -81,7 +84,9 @@ def check_run(objects: Objects, tree: str, uid: str) -> Iterator[str]:
     try:
         _ = Record(files.read, files.paths, "").properties
     except FormatError as error:
-        yield str(error).lstrip("/")
+        said = str(error).lstrip("/")
+        if said.partition(": ")[0] not in broken:
+            yield said
 
 
 def _edits(objects: Objects, tree: str) -> list[str]:

@@ -14,12 +14,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from gitlumo import ids
+from gitlumo.git import untracked
 from gitlumo.git.objects import BLOB, object_id
 from gitlumo.store import layout
 
 _TEMPORARY = ".lumo-"
 _LAZY = 64 * 1024
-_MAX_OWN = 10 * 1024 * 1024  # whatever lumo.snapshotMaxFile says: a run without its history is none
 MAX_PENDING = 16 * 1024 * 1024
 
 
@@ -37,6 +37,7 @@ class Journal:
         self.dropped = 0
         self._trouble = trouble
         self._fd = -1
+        self._file = (0, 0)
         self._chunk = 0
         self._size = 0
         self._torn = False
@@ -70,8 +71,15 @@ class Journal:
     def _write(self, line: bytes) -> None:
         if self._fd < 0:
             self._open()
+        elif not self._is_ours():  # somebody closed it, and its number may be that of another file now
+            self._fd = -1
+            self._open()
         data = b"\n" + line if self._torn else line
-        written = os.write(self._fd, data)
+        try:
+            written = os.write(self._fd, data)
+        except OSError:
+            self.close()
+            raise
         self._size += written
         if written != len(data):
             self._torn = True
@@ -85,14 +93,24 @@ class Journal:
         path = os.path.join(self.info_dir, layout.chunk_path(self._chunk))
         os.makedirs(os.path.dirname(path), exist_ok=True)
         self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_CLOEXEC", 0), 0o666)
-        self._size = os.fstat(self._fd).st_size
+        found = os.fstat(self._fd)
+        self._size, self._file = found.st_size, (found.st_dev, found.st_ino)
         self._torn = self._size > 0 and os.pread(self._fd, 1, self._size - 1) != b"\n"
+
+    def _is_ours(self) -> bool:
+        try:
+            found = os.fstat(self._fd)
+        except OSError:
+            return False
+        return (found.st_dev, found.st_ino) == self._file
 
     def _flush_lines(self) -> None:
         try:
             while self._pending:
-                self._write(self._pending[0])
-                self._pending_size -= len(self._pending.popleft())
+                line = self._pending[0]
+                self._write(line)
+                if self._pending and self._pending[0] is line:  # no signal's handler was faster
+                    self._pending_size -= len(self._pending.popleft())
         except OSError:
             return  # told when it began
 
@@ -108,20 +126,26 @@ class Journal:
             Whether all that was recorded is on the disk now.
         """
         self._flush_lines()
-        for path in list(self._unsaved):
+        for path, data in list(self._unsaved.items()):
             try:
-                write_whole(os.path.join(self.info_dir, path), self._unsaved[path])
+                write_whole(os.path.join(self.info_dir, path), data)
             except OSError as error:
                 self._trouble(error)
                 return False
-            del self._unsaved[path]
+            if self._unsaved.get(path) is data:
+                del self._unsaved[path]
         return not self._pending
 
     def close(self) -> None:
         """Let go of the chunk that is being written."""
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            with contextlib.suppress(OSError):  # somebody closed it already
+                os.close(fd)
+
+
+def _shown(path: str) -> str:
+    return path.encode("utf-8", "replace").decode()
 
 
 def write_whole(path: str, data: bytes) -> None:
@@ -180,7 +204,14 @@ class Folder:
         return sorted(self._scan(self.info_dir, ""))
 
     def _scan(self, folder: str, prefix: str) -> Iterator[str]:
-        for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
+        try:
+            entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+        except OSError as error:
+            if not prefix:
+                raise
+            self.skipped.append({"path": _shown(prefix), "reason": error.strerror or "unreadable"})
+            return
+        for entry in entries:
             path = prefix + entry.name
             if entry.name.startswith(_TEMPORARY):
                 continue
@@ -189,13 +220,15 @@ class Folder:
                 yield from self._scan(entry.path, path + "/")
                 continue
             if reason is None:
-                size = entry.stat(follow_symlinks=False).st_size
-                if size <= (max(self._max_file, _MAX_OWN) if layout.is_own(path) else self._max_file):
+                try:
+                    size = entry.stat(follow_symlinks=False).st_size
+                except FileNotFoundError:
+                    continue
+                if size <= (max(self._max_file, layout.MAX_FILE) if layout.is_own(path) else self._max_file):
                     yield path
                     continue
                 reason = "larger than lumo.snapshotMaxFile"
-            shown = path.encode("utf-8", "replace").decode()
-            self.skipped.append({"path": shown, "reason": reason} | ({} if size is None else {"size": size}))
+            self.skipped.append({"path": _shown(path), "reason": reason} | ({} if size is None else {"size": size}))
 
     def _reason(self, entry: os.DirEntry[str], path: str) -> str | None:
         if entry.is_symlink():
@@ -206,6 +239,10 @@ class Folder:
             return "a path over 1,000 bytes"
         if not entry.is_dir(follow_symlinks=False) and not entry.is_file(follow_symlinks=False):
             return "not a file"
+        if untracked.is_secret(os.fsencode(entry.name)) and not layout.is_own(path):
+            return untracked.SECRET
+        if not os.access(entry.path, os.R_OK):
+            return "unreadable"
         return None
 
     def blobs(self, hash_name: str) -> list[Blob]:
@@ -229,6 +266,28 @@ class Folder:
         if full_chunk:
             self._full_chunks[path, hash_name] = id
         return Blob(path, id, data if len(data) < _LAZY else load)
+
+
+_OWNER = _TEMPORARY + "repository"
+
+
+def claim(info_dir: str, lumo_dir: str) -> None:
+    """Note in a run's folder to which repository it belongs: folders of several may stand below one root.
+
+    Raises:
+        OSError: If that cannot be written.
+    """
+    with open(os.path.join(info_dir, _OWNER), "wb") as out:
+        out.write(os.fsencode(lumo_dir))
+
+
+def belongs_to(info_dir: str, lumo_dir: str) -> bool:
+    """Whether a run's folder is of this repository: as it says, or as where it stands says."""
+    try:
+        with open(os.path.join(info_dir, _OWNER), "rb") as source:
+            return source.read() == os.fsencode(lumo_dir)
+    except OSError:
+        return info_dir.startswith(lumo_dir + os.sep)
 
 
 # The register: <lumo dir>/open/<uid>.json for each run that is not wholly published

@@ -13,6 +13,8 @@ from gitlumo.errors import FormatError, TooNew
 
 VERSION = 1
 HISTORY_CHUNK = 256 * 1024
+MAX_LINE = 1024 * 1024
+MAX_FILE = 10 * 1024 * 1024
 MAX_SUBJECT = 120
 MAX_MERGE_PATHS = 20
 
@@ -247,7 +249,11 @@ def parse_line(data: bytes) -> Line | None:
             return None
         numbers[metric_key(name)] = number
     cmp = value.get("$cmp", False)
-    if not (cmp is False or cmp is None or isinstance(cmp, str)) or cmp not in (False, None, "max", "min") or not isinstance(companions, dict):
+    if (
+        not (cmp is False or cmp is None or isinstance(cmp, str))
+        or cmp not in (False, None, "max", "min")
+        or not isinstance(companions, dict)
+    ):
         return None
     return Line(value["step"], value["time"], numbers, cmp, companions)
 

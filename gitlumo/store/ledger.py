@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import random
+import re
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -28,7 +30,7 @@ from gitlumo.git.repository import Repository, timestamp
 from gitlumo.store import layout, trees
 from gitlumo.store.branch import Branch
 from gitlumo.store.join import Run
-from gitlumo.store.journal import Folder, write_whole
+from gitlumo.store.journal import Folder, open_runs, write_whole
 
 ATTEMPTS = 60
 PATIENCE = 20
@@ -36,6 +38,8 @@ LOCK_AGE = 1.0
 LOCK_SECONDS = 10.0
 ROLL_UP_AT = 60
 ROLL_UP_PAUSE = 60.0
+LEFTOVER_SECONDS = 600.0
+CODE_SECONDS = 7 * 86400.0
 
 
 @dataclass(frozen=True)
@@ -176,9 +180,7 @@ class Ledger(Branch):
         message = layout.merge_message(len(heads), paths)
         return staging.add_commit(Commit(tree or "", tuple(heads), stamp, stamp, message))
 
-    def _advance(
-        self, build: Callable[[Staging, str], tuple[str, set[str]]], why: str, snapshot: str | None
-    ) -> str:
+    def _advance(self, build: Callable[[Staging, str], tuple[str, set[str]]], why: str, snapshot: str | None) -> str:
         """Move the branch to what ``build`` makes of its tip: one pack, then compare-and-swap; again if it had moved.
 
         Args:
@@ -242,8 +244,8 @@ class Ledger(Branch):
         if base:
             _fsync(os.path.join(self.repository.location.common_dir, self.settings.ref))
         self._ledgers[tip] = True
-        with contextlib.suppress(OSError):  # only a hint, for 'recover'
-            write_whole(self._hint, f"{self.settings.branch} {tip}\n".encode())
+        with contextlib.suppress(OSError), open(self._hint, "w", encoding="utf-8") as out:  # a hint, for 'recover'
+            out.write(f"{self.settings.branch} {tip}\n")
 
     def _check_worktrees(self) -> None:
         where = self.repository.worktree_with(self.settings.ref)
@@ -288,8 +290,8 @@ class Ledger(Branch):
     def _free_branch(self) -> None:
         """Remove git's lock of the branch where a writer of ours was killed while it held it.
 
-        That is known from its pack: made just before the lock, for the same commit, its owner dead. Others' locks are left alone, and so is a
-        young one: git's own last milliseconds.
+        That is known from its pack: made just before the lock, for the same commit, its owner dead. Others' locks are
+        left alone, and so is a young one: git's own last milliseconds.
         """
         try:
             found = os.stat(self._branch_lock)
@@ -300,7 +302,11 @@ class Ledger(Branch):
         for base, note in pack.kept_packs(self._place):
             with contextlib.suppress(OSError):
                 waited = found.st_mtime - os.stat(base + ".keep").st_mtime
-                if _owner_is_gone(note) and -0.1 <= waited < LOCK_SECONDS and self._locked_for() in (b"", note.split()[1]):
+                if (
+                    _owner_is_gone(note)
+                    and -0.1 <= waited < LOCK_SECONDS
+                    and self._locked_for() in (b"", note.split()[1])
+                ):
                     os.unlink(self._branch_lock)
                     return
 
@@ -324,6 +330,7 @@ class Ledger(Branch):
         if tip is None or pack.gc_is_running(self._place) or os.path.exists(self._branch_lock):
             return
         self._heal()
+        self._sweep()
         for base, note in pack.kept_packs(self._place):
             words = note.decode("ascii", "replace").split()
             if len(words) != 6 or words[0] != "gitlumo":
@@ -331,6 +338,16 @@ class Ledger(Branch):
             if self.repository.objects.is_ancestor(words[1], tip) or _owner_is_gone(note):
                 pack.unkeep(base)
         self._roll_up()
+
+    def _sweep(self) -> None:
+        """Remove what killed processes left unfinished, and code that waited for a run which is not here any more."""
+        for entry in _scan(self._place.tmp_dir):
+            pid = re.match(r"[a-z]+-(\d+)-", entry.name)
+            if pid and _age(entry.path) > LEFTOVER_SECONDS and not machine.exists(int(pid[1])):
+                _remove(entry)
+        for entry in _scan(os.path.join(self.lumo_dir, "code")):
+            if _age(entry.path) > CODE_SECONDS and not open_runs(self.lumo_dir):
+                _remove(entry)
 
     def _roll_up(self) -> None:
         stamp = os.path.join(self.lumo_dir, "rolled-up")
@@ -352,6 +369,21 @@ def _owner_is_gone(note: bytes) -> bool:
     start = int(words[3]) if words[3].isdecimal() else None
     boot, namespace = (None if word == "None" else word for word in words[4:])
     return machine.is_dead(machine.Process(int(words[2]), start, here.host, boot, namespace), here) is True
+
+
+def _scan(folder: str) -> list[os.DirEntry[str]]:
+    try:
+        return list(os.scandir(folder))
+    except OSError:
+        return []
+
+
+def _remove(entry: os.DirEntry[str]) -> None:
+    if entry.is_dir(follow_symlinks=False):
+        shutil.rmtree(entry.path, ignore_errors=True)
+    else:
+        with contextlib.suppress(OSError):
+            os.unlink(entry.path)
 
 
 def _age(path: str) -> float:

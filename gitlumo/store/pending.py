@@ -35,6 +35,11 @@ class Pending:
     dead: bool | None
     final: bool = False
 
+    def complete(self) -> dict[str, bytes]:
+        """All files that are to be published instead of those in the folder."""
+        self.record.read(layout.METRICS)
+        return self.extra
+
     @property
     def ended(self) -> bool:
         """Whether its owner has ended it."""
@@ -46,25 +51,30 @@ def open_run(run: OpenRun, max_file: int, here: machine.Process) -> Pending | No
 
     Returns:
         None where the folder holds no run: its start was cut short.
+
+    Raises:
+        OSError: If the folder cannot be read.
+        FormatError: If what says who the run is is damaged.
     """
     folder = Folder(run.info_dir, max_file)
-    try:
-        identity = layout.read_identity(folder.read)
-    except OSError:
-        identity = None
+    os.listdir(run.info_dir)  # a folder that cannot be read now says nothing
+    identity = layout.read_identity(folder.read)
     if identity is None or identity.uid != run.uid:
-        return None
+        if folder.read(layout.info_path("uid")) is None:
+            return None
+        raise FormatError(f"{run.info_dir}: its uid, exp_name, test_name or progress is damaged")
     extra: dict[str, bytes] = {}
 
     def read(path: str) -> bytes | None:
+        if path == layout.METRICS and path not in extra:
+            folded = record.fold(line for line in record.history_lines(folder.read, folder.paths()) if line)
+            if folded:  # the owner writes the summary only when it publishes
+                extra[path] = record.metrics_to_bytes(folded)
         return extra.get(path) or folder.read(path)
 
     pending = Pending(run, folder, extra, Record(read, lambda: sorted({*folder.paths(), *extra}), run.info_dir), None)
     # Whether it is dead comes first: what is read after that is all that it will ever have written.
     dead = machine.is_dead(_owner(pending.record.info("pinfo")), here)
-    lines = [line for line in record.history_lines(folder.read, folder.paths()) if line]
-    if lines:
-        extra[layout.METRICS] = record.metrics_to_bytes(record.fold(lines))
     if pending.ended:
         pending.final = run.left or dead is True
     else:

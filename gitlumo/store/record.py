@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,7 @@ from gitlumo import values
 from gitlumo.errors import FormatError
 from gitlumo.store import layout
 
+MAX_CURVE = 96
 RUNNING, FINISHED, FAILED, KILLED = "running", "finished", "failed", "killed"
 
 # What every run's properties have, also where the run wrote nothing (specification: "exp.properties").
@@ -48,14 +50,21 @@ class _Point:
 class Metric:
     """The summary of one metric, kept up call by call (docs/format.md, section 4: "metrics.json")."""
 
-    __slots__ = ("_last", "_max", "_min", "cmp", "count")
+    __slots__ = ("_last", "_max", "_min", "_stride", "cmp", "count", "curve")
 
     def __init__(self) -> None:
         self.cmp: str | None = None
         self.count = 0
+        self.curve: list[int | float] = []  # each _stride-th value: enough for a picture, however many there are
+        self._stride = 1
 
     def add(self, value: int | float, step: int, companions: dict[str, Any]) -> None:
         """Take in one value; a NaN counts only while there is no number, and of equal values the first is the best."""
+        if (self.count + 1) % self._stride == 0:
+            self.curve.append(value)
+            if len(self.curve) >= MAX_CURVE:
+                self.curve = self.curve[1::2]
+                self._stride *= 2
         if self.count == 0:
             self._last = self._min = self._max = _Point(value, step, companions)
             self.count = 1
@@ -123,7 +132,7 @@ _NUMBERS = ("last", "min", "max", "best")
 
 def metrics_to_bytes(metrics: Mapping[str, Metric]) -> bytes:
     """``metrics.json``."""
-    return values.to_bytes({key: _summary_to_json(metric.summary()) for key, metric in metrics.items()})
+    return values.to_bytes({_metric_key(key): _summary_to_json(metric.summary()) for key, metric in metrics.items()})
 
 
 def _summary_to_json(summary: Mapping[str, Any]) -> dict[str, Any]:
@@ -142,7 +151,7 @@ def metrics_from_bytes(data: bytes) -> dict[str, dict[str, Any]]:
     if not isinstance(value, dict) or not all(isinstance(item, dict) for item in value.values()):
         raise FormatError("metrics.json is not an object of objects")
     return {
-        key: {
+        key[1:] if key.startswith("$") else key: {
             name: values.decode_number(item) if name in _NUMBERS else values.decode(item)
             for name, item in summary.items()
         }
@@ -185,9 +194,13 @@ class Record:
         if data is None:
             return None
         try:
-            return values.decode(values.from_bytes(data))
+            value = values.decode(values.from_bytes(data))
         except FormatError as error:
             raise FormatError(f"{self.folder}/{path}: {error}") from None
+        shape = type(_ABSENT.get(key))
+        if shape in (dict, list) and not isinstance(value, shape):
+            raise FormatError(f"{self.folder}/{path}: not a JSON {'object' if shape is dict else 'array'}")
+        return value
 
     def check(self) -> None:
         """See that this gitlumo can read the run.
@@ -279,9 +292,19 @@ class Record:
             points.append(point | {layout.metric_name(name): value for name, value in numbers.items()})
         return points
 
-    def torn_lines(self) -> int:
-        """How many lines of the history a crash has torn."""
-        return sum(line is None for line in history_lines(self.read, self.paths()))
+    def folded(self) -> tuple[dict[str, Metric], int]:
+        """The history folded, in one reading: each metric, and how many lines a crash has torn."""
+        torn = 0
+
+        def whole() -> Iterator[layout.Line]:
+            nonlocal torn
+            for line in history_lines(self.read, self.paths()):
+                if line is None:
+                    torn += 1
+                else:
+                    yield line
+
+        return fold(whole()), torn
 
     @property
     def properties(self) -> dict[str, Any]:
@@ -306,10 +329,10 @@ class Record:
         rerun = self.info("rerun")
         result: dict[str, Any] = {
             "note": (self.read(layout.NOTE) or b"").decode("utf-8", "replace"),
-            "tags": list(tags) if isinstance(tags, list) else [],
+            "tags": _strings(tags),
             "deprecated": False,
             "backup": {},
-            "rerun": dict(rerun) if isinstance(rerun, dict) else {},
+            "rerun": dict(rerun or {}),
         }
         for edit in layout.active_edits(self.edits):
             apply_edit(result, edit)
@@ -324,13 +347,18 @@ def apply_edit(facts: dict[str, Any], edit: layout.Edit) -> None:
     elif edit.kind == "deprecated" and isinstance(value, bool):
         facts["deprecated"] = value
     elif edit.kind == "tag" and isinstance(value, dict):
-        added, removed = ([t for t in value.get(k) or [] if isinstance(t, str)] for k in ("add", "remove"))
+        added, removed = (_strings(value.get(key)) for key in ("add", "remove"))
         facts["tags"] = [t for t in dict.fromkeys([*facts["tags"], *added]) if t not in removed]
     elif edit.kind == "backup" and isinstance(value, dict):
         at = edit.at if edit.at not in facts["backup"] else f"{edit.at}~{edit.id}"
         facts["backup"][at] = value
     elif edit.kind == "rerun" and isinstance(value, dict):
-        facts["rerun"].setdefault("rerun_at", []).append(value.get("uid"))
+        there = facts["rerun"].get("rerun_at")
+        facts["rerun"]["rerun_at"] = [*(there if isinstance(there, list) else []), value.get("uid")]
+
+
+def _strings(value: Any) -> list[str]:
+    return [item for item in value if isinstance(item, str)] if isinstance(value, list) else []
 
 
 def state_of(progress: Mapping[str, Any]) -> str:
@@ -348,23 +376,27 @@ def best_facts(metrics: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     return {key: metrics[key].get("best") for key in directed}
 
 
-def to_json(properties: Mapping[str, Any]) -> str:
-    """Properties as JSON text; floats that JSON cannot hold are spelled as in the format."""
-    return json.dumps(_jsonable(properties), ensure_ascii=False, indent=2, sort_keys=True, allow_nan=False)
+def to_json(properties: Mapping[str, Any], history: Iterable[Mapping[str, Any]] | None = None) -> str:
+    """Properties, and with them a history, as JSON text: floats as the format spells them, no control characters."""
+    facts = {key: values.encode(value) for key, value in properties.items() if key != "metrics"}
+    if "metrics" in properties:
+        metrics = properties["metrics"]
+        facts["metrics"] = {_metric_key(key): _summary_to_json(summary) for key, summary in metrics.items()}
+    if history is not None:
+        facts["history"] = [_point_to_json(point) for point in history]
+    text = json.dumps(facts, ensure_ascii=False, indent=2, sort_keys=True, allow_nan=False)
+    return _STEERING.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
-def _jsonable(value: Any) -> Any:
-    """Facts as the format spells them: metrics' numbers as ``"NaN"``, other floats as ``{"$float": "NaN"}``."""
-    if isinstance(value, Mapping):
-        return {
-            str(key): {k: _summary_to_json(v) for k, v in item.items()}
-            if key == "metrics" and isinstance(item, Mapping)
-            else [_point_to_json(point) for point in item]
-            if key == "history" and isinstance(item, list)
-            else values.encode(item)
-            for key, item in value.items()
-        }
-    return values.encode(value)
+# What could steer a terminal and stands raw in JSON: DEL, C1, format characters of the basic plane, separators.
+_STEERING = re.compile(
+    "[\x7f-\x9f\xad\u0600-\u0605\u061c\u06dd\u070f\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]"
+)
+
+
+def _metric_key(key: str) -> str:
+    """A metric's name as a key of an object of ours: a ``$`` in front gets one more."""
+    return f"${key}" if key.startswith("$") else key
 
 
 def _point_to_json(point: Mapping[str, Any]) -> dict[str, Any]:

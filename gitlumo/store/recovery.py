@@ -3,48 +3,92 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass, field
 
 from gitlumo import machine
-from gitlumo.errors import FormatError
+from gitlumo.errors import FormatError, LumoError
 from gitlumo.store import journal, layout, record, trees
 from gitlumo.store.journal import Folder, OpenRun
 from gitlumo.store.ledger import Event, Ledger
 from gitlumo.store.pending import Pending, mark_killed, open_run
 
 
-def recover(ledger: Ledger, *, force: str | None = None) -> list[str]:
+@dataclass
+class Recovered:
+    """What a recovery did.
+
+    Attributes:
+        published: ``<exp_name>/<test_name> <state>`` of each run published.
+        troubles: What is damaged or cannot be read now; it stays in the register.
+    """
+
+    published: list[str] = field(default_factory=list)
+    troubles: list[str] = field(default_factory=list)
+
+
+def recover(ledger: Ledger, *, force: str | None = None) -> Recovered:
     """Publish what dead runs, and ended ones that could not be published, have left.
 
     Args:
         ledger: Where to.
         force: The uid of a run that is to be taken for dead although this machine cannot judge.
 
-    Returns:
-        ``<exp_name>/<test_name> <state>`` of each run published.
-
     Raises:
-        LumoError: If the ledger cannot be written.
-        OSError: If the disk is full or read-only.
+        LumoError: If the ledger cannot be written, or the forced run is alive, or not on this disk.
     """
     here = machine.this_process(ledger.settings.hostname)
-    done = []
-    for run in journal.open_runs(ledger.lumo_dir):
+    runs = journal.open_runs(ledger.lumo_dir)
+    if force is not None and force not in {run.uid for run in runs}:
+        raise LumoError("the folder of this run is not on this disk; type the same where it ran")
+    result = Recovered()
+    for run in runs:
         try:
             pending = open_run(run, ledger.settings.snapshot_max_file, here)
-        except FormatError:
-            continue  # a damaged one does not keep the others
-        if pending is None:
-            journal.unregister(ledger.lumo_dir, run.uid)
-            continue
-        if pending.dead or run.uid == force:
-            identity = layout.read_identity(pending.folder.read)
-            published = _published_seq(ledger, identity) if identity else 0
-            mark_killed(pending, published + 1)
-        elif not pending.final:
-            continue  # it runs, or its owner is publishing its end just now
+            if pending is None:
+                journal.unregister(ledger.lumo_dir, run.uid)
+            elif run.uid == force and pending.dead is False:
+                pid = (pending.record.info("pinfo") or {}).get("pid")
+                raise LumoError(f"{pending.record.name} is alive: it is process {pid} of this machine")
+            elif _is_left(ledger, pending, run.uid == force):
+                publish(ledger, pending)
+                result.published.append(f"{pending.record.name} {pending.record.state}")
+        except (OSError, FormatError) as error:  # a damaged one does not keep the others
+            result.troubles.append(f"{run.info_dir}: {error}")
+    return result
+
+
+def _is_left(ledger: Ledger, pending: Pending, forced: bool) -> bool:
+    """Whether a run is ours to publish; one whose owner is dead is marked as killed."""
+    if not (pending.dead or forced):
+        return pending.final  # else it runs, or its owner is publishing its end just now
+    identity = layout.read_identity(pending.folder.read)
+    mark_killed(pending, (_published_seq(ledger, identity) if identity else 0) + 1)
+    return True
+
+
+def recover_all(ledger: Ledger, info_root: str, force: str | None = None) -> Recovered:
+    """Do all that there is to do: take in remote-tracking ledgers and a deleted branch's last tip, publish what is left.
+
+    Args:
+        ledger: The ledger.
+        info_root: Where this repository's runs have their folders.
+        force: See :func:`recover`.
+
+    Raises:
+        LumoError: See :func:`recover`.
+    """
+    lost, before = ledger.lost_tip(), ledger.repository.refs.read(ledger.settings.ref)
+    after = ledger.take_in()
+    result = recover(ledger, force=force)
+    for pending in unpublished(ledger, info_root):
         publish(ledger, pending)
-        done.append(f"{pending.record.name} {pending.record.state}")
-    return done
+        result.published.append(f"{pending.record.name} {pending.record.state}, which was only on this disk")
+    ledger.look_after()
+    if lost:
+        result.published.insert(0, f"{ledger.settings.branch} again, at {lost[:12]}")
+    elif before != after:
+        result.published.insert(0, "what remotes have of the ledger, together with what is here")
+    return result
 
 
 def publish(ledger: Ledger, pending: Pending) -> None:
@@ -53,7 +97,7 @@ def publish(ledger: Ledger, pending: Pending) -> None:
     git = properties.info("git")
     snapshot = git.get("commit") if isinstance(git, dict) else None
     subject = layout.event_subject(properties.name, properties.state, record.best_facts(properties.metrics))
-    ledger.publish(Event("end", pending.folder, subject, snapshot=snapshot, extra=pending.extra))
+    ledger.publish(Event("end", pending.folder, subject, snapshot=snapshot, extra=pending.complete()))
     journal.unregister(ledger.lumo_dir, pending.run.uid)
 
 
@@ -64,7 +108,7 @@ def _published_seq(ledger: Ledger, identity: layout.Identity) -> int:
 
 
 def unpublished(ledger: Ledger, info_root: str) -> list[Pending]:
-    """Runs whose folders are on this disk and which no ledger here has: after a branch was deleted and pruned."""
+    """Runs whose folders here hold more than the ledgers do: after a branch was deleted and pruned, or set back."""
     view = ledger.view()
     here = machine.this_process(ledger.settings.hostname)
     found = []
@@ -77,10 +121,14 @@ def unpublished(ledger: Ledger, info_root: str) -> list[Pending]:
                 continue
             if identity is None:
                 continue
+            if not journal.belongs_to(info_dir, ledger.lumo_dir):
+                continue
             names = [(identity.exp_name, identity.test_name)]
-            if trees.find(view.objects, view.tree, identity.uid, names) is None:
+            there = trees.find(view.objects, view.tree, identity.uid, names)
+            if there is None or (not there.purged and there.identity.seq < identity.seq):
                 pending = open_run(OpenRun(identity.uid, info_dir), ledger.settings.snapshot_max_file, here)
-                if pending and (pending.ended or pending.dead):
+                registered = any(run.uid == identity.uid for run in journal.open_runs(ledger.lumo_dir))
+                if pending and not registered and (pending.ended or pending.dead):
                     found.append(pending)
     return found
 

@@ -23,6 +23,7 @@ from gitlumo.git.objects import (
     read_blob,
     read_commit,
     read_entries,
+    read_names,
     read_tree,
 )
 from gitlumo.store import join, layout
@@ -51,9 +52,7 @@ def read_run(objects: Objects, folder: str) -> Run | None:
         return None
     edits = entries.get(layout.EDITS)
     names = (
-        {e.name: e.id for e in read_tree(objects, edits.id).values() if e.is_file}
-        if edits and edits.is_tree
-        else {}
+        {e.name: e.id for e in read_tree(objects, edits.id).values() if e.is_file} if edits and edits.is_tree else {}
     )
     record = object_id(objects.hash_name, TREE, format_tree(_without_edits(entries))) if edits else folder
     return Run(identity, record, names, folder=folder)
@@ -285,4 +284,7 @@ def day_names(objects: Objects, commit: str, exp_name: str, day: str) -> list[st
     entry = lookup(objects, read_commit(objects, commit).tree, f"{exp_name}/{day}")
     if entry is None or not entry.is_tree:
         return []
-    return [place.path.rpartition("/")[2].partition("~")[0] for place in day_places(objects, "", entry.id)]
+    folders = read_names(objects, entry.id)
+    inner = [lookup(objects, entry.id, name) for name in folders if layout.is_thousand(name)]
+    names = folders + [name for found in inner if found and found.is_tree for name in read_names(objects, found.id)]
+    return [name.partition("~")[0] for name in names]
