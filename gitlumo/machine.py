@@ -45,10 +45,10 @@ def _process(pid: int, hostname: str) -> Process:
 def is_dead(process: Process, here: Process) -> bool | None:
     """Whether a process has ended, as far as ``here`` may judge.
 
-    Only a process of the same boot of one machine (a boot's id tells hosts apart, too, whatever they are called) and
-    the same pid namespace may find another dead; for any other the answer is None.
+    Only a process on the same host, boot and pid namespace may find another dead; for any other the answer is None.
     """
-    if process.boot is None or (process.boot, process.namespace) != (here.boot, here.namespace):
+    same = (process.host, process.boot, process.namespace) == (here.host, here.boot, here.namespace)
+    if not same or process.boot is None:
         return None
     started = _start_of(process.pid)
     if started is None:

@@ -198,8 +198,6 @@ class Writing(Recorded):
         if key in _OWN:
             raise InvalidName(f"dump_info({key!r}): gitlumo keeps this itself; use {_OWN[key]}")
         value = values.encode(info, key)
-        if key == "params" and not isinstance(value, dict):
-            raise InvalidValue(f"params must be a dict, or what has names and values, not {type(info).__name__}")
         if self._writing("dump_info()"):
             with self._held("dump_info()"):
                 self._put(key, arguments.appended(key, self.load_info(key), value) if append else value)

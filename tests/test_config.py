@@ -20,7 +20,7 @@ def test_without_configuration():
     ("name", "value", "field", "expected"),
     [
         ("branch", "runs/x", "branch", "runs/x"),
-        ("infoRoot", "~/info", "info_root", "HOME/info"),
+        ("infoRoot", "~/info", "info_root", "/HOME/info"),
         ("blobRoot", "/mnt/blob", "blob_root", "/mnt/blob"),
         ("cacheRoot", "/c", "cache_root", "/c"),
         ("hostname", "hash", "hostname", "hash"),
@@ -43,7 +43,7 @@ def test_without_configuration():
     ],
 )
 def test_settings_as_git_says_them(repo, git, monkeypatch, name, value, field, expected):
-    monkeypatch.setenv("HOME", "HOME")
+    monkeypatch.setenv("HOME", "/HOME")
     git("config", f"lumo.{name}", value, cwd=repo)
     assert getattr(read_settings(open_repository(repo).config), field) == expected
 
@@ -57,6 +57,8 @@ def test_the_last_one_counts_and_lists_add_up():
     ("name", "value"),
     [
         ("hostname", "maybe"),
+        ("infoRoot", "runs"),
+        ("cacheRoot", "./cache"),
         *(("snapshot", value) for value in ("maybe", "2x")),
         *(("snapshotMaxFile", value) for value in ("", "10x", "-1", "1.5m", "m", "10 m", "٣")),
         *(("snapshotTimeout", value) for value in ("", "soon", "-1s", "1h2", "inf", "nan")),

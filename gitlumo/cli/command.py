@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import os
+import re
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
@@ -89,7 +90,7 @@ def _run(words: list[str]) -> int:
     parser = Parser(prog=f"git lumo {verb}", description=VERBS[verb] + ".", allow_abbrev=False)
     module.options(parser)
     parser.add_argument("--debug", action="store_true", help="show where an error comes from")
-    status = module.run(parser.parse_args(rest))
+    status = module.run(parser.parse_args([re.sub(r"^-(\d+)$", r"-n\1", word) for word in rest]))  # git log -1
     sys.stdout.flush()
     return int(status)
 

@@ -67,7 +67,7 @@ def _is_left(ledger: Ledger, pending: Pending, forced: bool) -> bool:
 
 
 def recover_all(ledger: Ledger, info_root: str, force: str | None = None) -> Recovered:
-    """Do all that there is to do: take in remote-tracking ledgers and a deleted branch's last tip, publish what is left.
+    """Do all that there is to do: take in remotes' ledgers and a deleted branch's last tip, publish what is left.
 
     Args:
         ledger: The ledger.

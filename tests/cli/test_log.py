@@ -46,6 +46,7 @@ def test_reading_writes_nothing(lumo, ledger, git):
 def test_oneline_and_number(lumo, ledger):
     assert names(lumo("log", "--oneline").out) == ["digits/dies", "digits/second", "digits/first"]
     assert names(lumo("log", "--oneline", "-n", "1").out) == ["digits/dies"]
+    assert names(lumo("log", "--oneline", "-1").out) == ["digits/dies"]
     assert len(names(lumo("log", "--oneline", "-n0").out)) == 3
     assert "digits/first finished acc=0.5 loss=0.3333" in lumo("log", "--oneline").out
 
