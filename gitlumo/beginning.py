@@ -112,6 +112,8 @@ def _recover(began: Beginning) -> None:
         recover(began.ledger)
     except (LumoError, OSError):
         return  # what stops them from being published stops this run too, and is said when it is
+    except Exception as error:  # whatever others left must not stop this training
+        began.warnings.append(f"runs that were killed could not be recovered: {error!r}; type 'git lumo recover'")
 
 
 def _claim(began: Beginning, exp_name: str, test_name: str | None) -> None:

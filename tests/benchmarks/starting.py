@@ -68,7 +68,7 @@ def event(work: Path, quick: bool) -> list[Figure]:
     repo = place.repository(work / "code")
     ledgers.write(repo, 1000, exp_names=["digits"], days=1)
     found = in_child(publish_beside_write, 7 if quick else 25, cwd=repo)
-    comparator = {"start": "write of pack and index", "end": "write and fsync of pack and index"}
+    comparator = dict.fromkeys(("start", "end"), "write and fsync of pack and index")
     return [
         Figure(
             f"the ledger's part of {kind}",
@@ -166,7 +166,7 @@ def publish_beside_write(runs: int) -> dict[str, list[float]]:
         tip = publish(self, event)
         took = time.perf_counter() - begun
         sizes = _last_pack(Path(".git/objects/pack"))
-        samples[event.kind].append((took, seconds(lambda: _write(sizes, event.fsync)), sum(sizes)))
+        samples[event.kind].append((took, seconds(lambda: _write(sizes)), sum(sizes)))
         return tip
 
     Ledger.publish = timed  # type: ignore[method-assign]
