@@ -18,6 +18,8 @@ _PATTERN = re.compile(r"(\d{6})\.(\d{3,})\.[0-9a-z]{2}(?:[0-9a-z]{2})?t", re.ASC
 _UID = re.compile(r"[0-9a-f]{32}")
 _FORBIDDEN = frozenset("/:~\\")
 _KEY_ESCAPED = frozenset('%/\\:*?"<>|~')
+# Control characters, and what HFS+ passes over (git's utf8.c: next_hfs_char): a fixed list, whatever Unicode there is.
+_UNSOUND = re.compile(r"[\x00-\x1f\x7f-\x9f\u200c-\u200f\u202a-\u202e\u206a-\u206f\ufeff]")
 # Control, format and surrogate characters, line and paragraph separators.
 _UNPRINTABLE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 # What NTFS or HFS+ may take for .git, .gitmodules and their kin: git's fsck.c and utf8.c.
@@ -110,7 +112,7 @@ def is_sound_name(name: object) -> bool:
         size = len(name.encode("utf-8"))
     except UnicodeEncodeError:
         return False
-    return size <= MAX_NAME_BYTES and not any(c < " " or "\x7f" <= c <= "\x9f" for c in name)
+    return size <= MAX_NAME_BYTES and not _UNSOUND.search(name)
 
 
 def key_to_filename(key: object) -> str:

@@ -87,6 +87,7 @@ class Writing(Recorded):
         if step is not None and type(step) is not int:
             step = arguments.integer(step, "step")
         stored = self._encode_companions(companions) if companions else None
+        kept = values.decode(stored) if stored else {}  # masked, and as it is now, whatever becomes of the caller's
         with self._alone():
             if self._mode != OPEN:  # another thread has ended the run since
                 self._check_open("log()")
@@ -104,7 +105,7 @@ class Writing(Recorded):
                     metric = known[key] = Metric()
                 if cmp is not False:
                     metric.cmp = cmp if isinstance(cmp, str) else None
-                metric.add(number, step, companions or {})
+                metric.add(number, step, kept)
 
     def _encode_companions(self, companions: dict[str, Any]) -> values.Json:
         stored, masked = privacy.mask_value(values.encode(companions, "companions"), "companions")

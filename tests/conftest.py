@@ -121,14 +121,13 @@ def empty_repo(
 ) -> Iterator[Path]:
     """A repository without commits; the test stands in it.
 
-    What the test recorded in it is read by a stranger afterwards, unless its module says ``STRANGER = False``: it
-    damages ledgers on purpose.
+    What the test recorded in it is read by a stranger afterwards, unless it is marked ``damages``.
     """
     path = tmp_path / "repo"
     git("init", "--quiet", path)
     monkeypatch.chdir(path)
     yield path
-    if getattr(request.module, "STRANGER", True):
+    if request.node.get_closest_marker("damages") is None:
         _check_with_a_stranger(git, path)
 
 

@@ -313,6 +313,7 @@ def fill(disk):
             pass
 
 
+@pytest.mark.damages  # a line that the disk took in part stays torn
 @pytest.mark.parametrize("full", ["the info_dir's disk", "the whole repository's disk"])
 def test_a_full_disk_keeps_metrics_in_memory(repo, git, fsck, small_disk, monkeypatch, full):
     place = repo

@@ -75,7 +75,7 @@ def test_real_training(trained, git, fsck, tree_state, tmp_path):
     git("gc", "--quiet", "--prune=now")
     git("clone", "--quiet", trained, tmp_path / "clone")
     assert lumo("log", "--json", cwd=tmp_path / "clone") == lumo("log", "--json")
-    assert lumo("show", "@~2", cwd=tmp_path / "clone") == lumo("show", "@~2")
+    assert lumo("show", "@~2", "--json", cwd=tmp_path / "clone") == lumo("show", "@~2", "--json")
     assert git("cat-file", "-t", commit, cwd=tmp_path / "clone") == "commit"
     assert git("status", "--short").split() == ["M", "train.py", "??", "augment.py"]
     fsck(trained)

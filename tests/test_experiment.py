@@ -304,6 +304,7 @@ def test_from_disk_is_for_reading(exp):
         Experiment.from_disk("nothing")
 
 
+@pytest.mark.damages
 def test_from_disk_of_a_later_format(exp):
     Path(exp.info_dir, "info/format.json").write_text('{"version": 2}\n')
     with pytest.raises(LumoError, match="install a newer gitlumo"):

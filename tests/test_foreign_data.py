@@ -12,6 +12,8 @@ import gitlumo
 from tests.cli.conftest import ledger, lumo  # noqa: F401
 from tests.cli.test_log import damage, place_of
 
+pytestmark = pytest.mark.damages
+
 ODD = ["5", '"text"', '[{"path": 1}, null]', '{"argv": 5, "skipped": [1]}']
 KEYS = """git execute pinfo lock hooks exception tags masked skipped rerun env paths params progress""".split()  # noqa: SIM905
 

@@ -30,6 +30,8 @@ from gitlumo.store.branch import Branch, View
 from gitlumo.store.query import Runs
 from tests import stranger
 
+pytestmark = pytest.mark.damages
+
 FORMAT = Path(__file__).parents[1] / "docs/format.md"
 EVENTS = ("start", "checkpoint", "end", "edit")
 OURS = re.compile(r"(info|edits)/[^/]*\.json|metrics\.json|purged\.json")
@@ -328,6 +330,35 @@ def test_clones_are_read_as_one(git, repo, tmp_path):
     assert check_repository(clone) == 4
     git("fetch", "--quiet", clone, "lumo_experiments:refs/remotes/clone/lumo_experiments", cwd=repo)
     assert check_repository(repo) == 4
+
+
+def test_foreign_paths_stay_out_of_a_merge_s_message(git, repo):
+    ref = "refs/heads/lumo_experiments"
+    with gitlumo.Experiment("digits"):
+        pass
+    git("branch", "before", ref)
+    with gitlumo.Experiment("here"):
+        pass
+    git("branch", "here", ref)
+    git("update-ref", ref, "before")
+    odd = {"README.md": b"", "Lumo-Event: x": b"", "e/260101/x\n\nLumo-Event: y\n/z": b""}
+    commit_into_ledger(repo, "foreign\n\nLumo-Format: 1\n", odd)
+    git("update-ref", "refs/remotes/there/lumo_experiments", ref)
+    git("update-ref", ref, "here")
+    with gitlumo.Experiment("last"):
+        pass
+    merge = git("log", "-1", "--merges", "--format=%B", ref)
+    assert re.fullmatch(r"merge 2 ledgers\n\nhere/[^\n]*\n\nLumo-Format: 1\nLumo-Merge: 2\n?", merge), merge
+
+
+def test_companions_are_kept_as_they_were_and_masked(repo):
+    matrix = [[1, 2], [3, 4]]
+    with gitlumo.Experiment("digits") as exp:
+        exp.dump_metric("acc", 0.9, confusion=matrix, api_key="sesame")
+        matrix[0][0] = 99
+    (run,) = stranger.runs(str(repo)).values()
+    assert run["metrics"]["acc"]["with"] == {"confusion": [[1, 2], [3, 4]], "api_key": "***"}
+    assert exp.metrics["acc"]["with"] == run["metrics"]["acc"]["with"]
 
 
 def test_purged_foreign_and_newer(repo):

@@ -41,6 +41,7 @@ class Journal:
         self._chunk = 0
         self._size = 0
         self._torn = False
+        self._all_but_newline = False
         self._pending: deque[bytes] = deque()
         self._pending_size = 0
         self._unsaved: dict[str, bytes] = {}
@@ -61,6 +62,7 @@ class Journal:
                 return
             except OSError as error:
                 self._trouble(error)
+                line = self._rest(line)
         self._pending.append(line)
         self._pending_size += len(line)
         while self._pending_size > MAX_PENDING:
@@ -69,6 +71,7 @@ class Journal:
         self._flush_lines()
 
     def _write(self, line: bytes) -> None:
+        self._all_but_newline = False
         if self._fd < 0:
             self._open()
         elif not self._is_ours():  # somebody closed it, and its number may be that of another file now
@@ -83,16 +86,23 @@ class Journal:
         self._size += written
         if written != len(data):
             self._torn = True
+            self._all_but_newline = written == len(data) - 1
             raise OSError(28, "only a part of a line could be written", layout.chunk_path(self._chunk))
         self._torn = False
         if self._size >= layout.HISTORY_CHUNK:
             self.close()
             self._chunk += 1
 
+    def _rest(self, line: bytes) -> bytes:
+        """What of a line that could not be written is to be written again: nothing, if only its newline is missing."""
+        return b"" if self._all_but_newline else line
+
     def _open(self) -> None:
         path = os.path.join(self.info_dir, layout.chunk_path(self._chunk))
         os.makedirs(os.path.dirname(path), exist_ok=True)
-        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_CLOEXEC", 0), 0o666)
+        self._fd = _above_standard_files(
+            os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_CLOEXEC", 0), 0o666)
+        )
         found = os.fstat(self._fd)
         self._size, self._file = found.st_size, (found.st_dev, found.st_ino)
         self._torn = self._size > 0 and os.pread(self._fd, 1, self._size - 1) != b"\n"
@@ -111,8 +121,10 @@ class Journal:
                 self._write(line)
                 if self._pending and self._pending[0] is line:  # no signal's handler was faster
                     self._pending_size -= len(self._pending.popleft())
-        except OSError:
-            return  # told when it began
+        except OSError:  # told when it began
+            if self._all_but_newline and self._pending:
+                self._pending_size -= len(self._pending[0])
+                self._pending[0] = b""
 
     def save(self, path: str, data: bytes) -> None:
         """Write a file below the folder as a whole: readers see the old one or the new one."""
@@ -142,6 +154,18 @@ class Journal:
         if fd >= 0:
             with contextlib.suppress(OSError):  # somebody closed it already
                 os.close(fd)
+
+
+def _above_standard_files(fd: int) -> int:
+    """A descriptor that is not that of standard error, which somebody may have closed and others still write to."""
+    if fd > 2:
+        return fd
+    import fcntl
+
+    try:
+        return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 3)
+    finally:
+        os.close(fd)
 
 
 def _shown(path: str) -> str:
@@ -331,8 +355,9 @@ def open_runs(lumo_dir: str) -> list[OpenRun]:
         try:
             with open(os.path.join(lumo_dir, "open", name), "rb") as source:
                 entry = json.load(source)
+            if isinstance(entry["info_dir"], str) and "\0" not in entry["info_dir"]:
                 runs.append(OpenRun(uid, entry["info_dir"], entry.get("left") is True))
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             continue
     return runs
 

@@ -33,6 +33,7 @@ RESERVED = frozenset({EDITS, PURGED})
 Read = Callable[[str], bytes | None]
 """Gives the bytes of a file below a run's folder, None where there is none."""
 
+_ODD = re.compile(r"[\x00-\x1f\x7f-\x9f:\ud800-\udfff]")
 _DAY = re.compile(r"\d{6}", re.ASCII)
 _THOUSAND = re.compile(r"\d+", re.ASCII)
 _CHUNK_NAME = re.compile(r"history/(\d{5,})\.jsonl", re.ASCII)
@@ -242,8 +243,8 @@ def parse_line(data: bytes) -> Line | None:
         return None
     numbers: dict[str, int | float] = {}
     for name, item in value.items():
-        if name in ("step", "time", "$cmp", "$with"):
-            continue
+        if name in ("step", "time") or (name.startswith("$") and name not in ("$step", "$time") and name[:2] != "$$"):
+            continue  # not a metric, or of a later version
         number = values.decode_number(item)
         if number is None:
             return None
@@ -359,6 +360,11 @@ def event_subject(name: str, state: str, facts: Mapping[str, Any]) -> str:
     return subject
 
 
+def is_odd(path: str) -> bool:
+    """Whether a path has what no run's path has: it is not to stand in a message."""
+    return _ODD.search(path) is not None
+
+
 def merge_message(count: int, paths: Iterable[str]) -> str:
     """A merge commit's message.
 
@@ -366,8 +372,7 @@ def merge_message(count: int, paths: Iterable[str]) -> str:
         count: Of parents.
         paths: Folders of runs in which the parents' trees differ.
     """
-    named = {re.sub(r"[\x00-\x1f\x7f]", "?", path) for path in paths}
-    ordered = sorted(named, key=lambda path: path.encode("utf-8", "surrogateescape"))
+    ordered = sorted(set(paths), key=lambda path: path.encode("utf-8", "surrogateescape"))
     listed = ordered[:MAX_MERGE_PATHS]
     if len(ordered) > len(listed):
         listed.append(f"and {len(ordered) - len(listed)} more")

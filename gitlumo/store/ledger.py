@@ -174,7 +174,11 @@ class Ledger(Branch):
         paths: set[str] = set()
         for commit in commits:
             differences = trees.unit_differences(staging, commits[0].tree, commit.tree)
-            paths.update(path for path, a, b in differences if (a and a.is_tree) or (b and b.is_tree))
+            paths.update(
+                path
+                for path, a, b in differences
+                if ((a and a.is_tree) or (b and b.is_tree)) and not layout.is_odd(path)
+            )
             tree = trees.join_trees(staging, tree, commit.tree)
         stamp = f"{layout.IDENTITY} {max(commit.time for commit in commits)} {ZONE}"
         message = layout.merge_message(len(heads), paths)

@@ -127,7 +127,8 @@ class Runs:
 
     def _found(self, place: trees.Place) -> Found | None:
         """The run at a place; None for a tombstone."""
-        if layout.PURGED in read_tree(self._objects, place.tree):
+        grave = read_tree(self._objects, place.tree).get(layout.PURGED)
+        if grave and grave.is_file and layout.read_tombstone(read_blob(self._objects, grave.id)):
             return None
         exp_name, name = place.path.partition("/")[0], _name(place.path)
         files = TreeFiles(self._objects, place.tree)

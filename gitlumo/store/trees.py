@@ -129,11 +129,17 @@ def named(objects: Objects, root: str | None, exp_name: str, test_name: str) -> 
 
 
 def gather(objects: Objects, root: str | None, names: Iterable[tuple[str, str]]) -> dict[str, Run]:
-    """All runs that want one of the names (exp_name, test_name): path to run."""
-    places = (
-        place for exp_name, test_name in dict.fromkeys(names) for place in named(objects, root, exp_name, test_name)
-    )
-    return {place.path: run for place in places if (run := read_run(objects, place.tree))}
+    """All runs that want one of the names (exp_name, test_name), or one of a run that lies at the wrong place."""
+    found: dict[str, Run] = {}
+    wanted = list(dict.fromkeys(names))
+    for exp_name, test_name in wanted:  # it grows where a stranger has moved a run's folder
+        for place in named(objects, root, exp_name, test_name):
+            run = read_run(objects, place.tree)
+            if run:
+                found[place.path] = run
+                if run.name not in wanted:
+                    wanted.append(run.name)
+    return found
 
 
 def find(objects: Objects, root: str | None, uid: str, names: Iterable[tuple[str, str]]) -> Run | None:
@@ -175,12 +181,14 @@ def join_trees(staging: Staging, a: str | None, b: str | None) -> str | None:
         mine.add(path, entry_a)
         theirs.add(path, entry_b)
     touched = dict(mine.runs)
-    names = {run.name for run in (*mine.runs.values(), *theirs.runs.values())}
-    for place in _places_of(staging, a, names):
-        if place.path not in touched and place.path not in mine.foreign:
-            there = read_run(staging, place.tree)
-            if there:
-                touched[place.path] = there
+    names: set[tuple[str, str]] = set()
+    while more := {run.name for run in (*touched.values(), *theirs.runs.values())} - names:
+        names |= more
+        for place in _places_of(staging, a, more):
+            if place.path not in touched and place.path not in mine.foreign:
+                there = read_run(staging, place.tree)
+                if there:
+                    touched[place.path] = there
     foreign = join.join(State({}, mine.foreign), State({}, theirs.foreign)).foreign
     return _settle(staging, a, touched, theirs.runs.values(), mine.foreign, foreign)
 

@@ -32,7 +32,7 @@ WRONG_USAGE = [
     (["lgo"], "did you mean 'git lumo log'?"),
     (["frobnicate"], "git lumo -h"),
     (["log", "-n", "x"], "'x' is not a number"),
-    (["log", "-n", "-1"], "not a number"),
+    (["log", "-n", "some"], "not a number"),
     (["log", "--oneline", "--json"], "not allowed with"),
     (["log", "--nosuch"], "unrecognized arguments: --nosuch"),
     (["show", "@", "--history"], "--json"),

@@ -13,6 +13,8 @@ import gitlumo
 from gitlumo.cli.opening import open_here
 from gitlumo.store import query
 
+pytestmark = pytest.mark.damages
+
 
 def names(out: str) -> list[str]:
     return [line.split()[0] for line in out.splitlines()]

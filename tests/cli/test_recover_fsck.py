@@ -13,6 +13,8 @@ import gitlumo
 from tests.cli.conftest import KILLED
 from tests.cli.test_log import damage, place_of
 
+pytestmark = pytest.mark.damages
+
 
 def test_recover_publishes_what_the_dead_left(lumo, ledger, git, fsck):
     assert lumo("recover").out == "published digits/dies killed\n"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import stat
+import time
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +84,14 @@ def edit_unmerged(repo, git):
 
 
 def alive_in(path: Path) -> list[str]:
+    """Processes that work on a snapshot; one that was killed has a moment to go."""
+    until = time.monotonic() + 3
+    while (found := _working_in(path)) and time.monotonic() < until:
+        time.sleep(0.05)
+    return found
+
+
+def _working_in(path: Path) -> list[str]:
     found = []
     for process in Path("/proc").iterdir():
         if process.name.isdigit() and int(process.name) != os.getpid():

@@ -127,6 +127,16 @@ def test_a_short_write_never_eats_the_next_line(tmp_path, writer, disk, troubles
     assert chunks(tmp_path)["00000.jsonl"].splitlines()[1] == text_line(1)[:left]
 
 
+@pytest.mark.parametrize("more", [0, 1])
+def test_a_write_short_of_only_the_newline_is_not_repeated(tmp_path, writer, disk, more):
+    for n in range(5):
+        disk.left = len(text_line(n)) - 1 + (more if n else 0)
+        writer.append(text_line(n))
+    disk.left = None
+    writer.append(text_line(5))
+    assert [step for step in steps(tmp_path) if step is not None] == list(range(6))
+
+
 def test_short_writes_again_and_again(tmp_path, writer, disk):
     for n in range(50):
         disk.left = n
@@ -333,7 +343,11 @@ def test_the_register(tmp_path):
     assert journal.open_runs(str(tmp_path / "nowhere")) == []
 
 
-@pytest.mark.parametrize("garbage", [b"", b"{", b"[]", b"{}", b'"x"', b"\xff\xfe\xff", b"17", b"\0" * 100])
+GARBAGE = [b"", b"{", b"[]", b"{}", b'"x"', b"\xff\xfe\xff", b"17", b"\0" * 100, b"[" * 200_000]
+GARBAGE += [b'{"info_dir": 5}', b'{"info_dir": null}', b'{"info_dir": "a\\u0000"}']
+
+
+@pytest.mark.parametrize("garbage", GARBAGE)
 def test_garbage_in_the_register_hides_nothing(tmp_path, garbage):
     journal.register(str(tmp_path), "f" * 32, "/somewhere")
     (tmp_path / "open" / f"{'0' * 32}.json").write_bytes(garbage)

@@ -114,12 +114,29 @@ def test_an_identity():
         {"progress": None},
         {"progress": {"start": "yesterday"}},
         {"progress": {"start": 17}},
+        {"progress": {"start": "2026-01-01T08:00:00Z"}},
+        {"progress": {"start": "2026-01-01T08:00:00.000+00:00"}},
+        {"progress": {"start": "2026-W01-1T08:00:00.000Z"}},
+        {"progress": {"start": "2026-02-30T08:00:00.000Z"}},
+        {"progress": {"start": "2026-01-01T24:00:00.000Z"}},
+        {"progress": {"start": "1969-12-31T23:59:59.999Z"}},
         {"progress": {"start": "2026-01-01T08:00:00.000Z", "seq": 2.0}},
         {"progress": {"start": "2026-01-01T08:00:00.000Z", "seq": "2"}},
     ],
 )
 def test_no_identity(changes):
     assert identity_of(**changes) is None
+
+
+def test_what_is_a_run_does_not_depend_on_the_version_of_unicode():
+    for name in ("\U00013439", "\U0001e4d0", "a\u0308"):  # of Unicode 15; not NFC
+        assert identity_of(exp_name=name, test_name=name)
+
+
+@pytest.mark.parametrize("char", ["\u200c", "\u202e", "\u206f", "\ufeff"])
+def test_what_hfs_passes_over_is_in_no_name(char):
+    """A stranger's run must not bring ``.git`` into our tree, which ``receive.fsckObjects`` then refuses."""
+    assert identity_of(exp_name=f"{char}.git") is identity_of(test_name=f"{char}.git") is None
 
 
 def test_a_tombstone():
@@ -223,13 +240,21 @@ def test_a_torn_line_is_no_line(cut):
         b'{"step":1,"time":1,"a":{"$float":"NaN"}}',
         b'{"step":1,"time":1,"$cmp":"mean"}',
         b'{"step":1,"time":1,"$cmp":["max"]}',
+        b'{"step":1,"time":1,"$cmp":0}',
         b'{"step":1,"time":1,"$with":[1]}',
+        b'{"step":1,"time":1,"$with":{"$bytes":"!"}}',
         GOOD + GOOD,
         b'{"step":1,"time":1,"a":' + b"9" * 10_000 + b"}",
     ],
 )
 def test_what_is_no_line(data):
     assert layout.parse_line(data) is None
+
+
+def test_names_of_the_future_are_passed_over():
+    parsed = layout.parse_line(b'{"step":1,"time":1,"$new":{},"$loss":7,"loss":1,"$step":2}')
+    assert parsed
+    assert parsed.numbers == {"loss": 1, "step": 2}
 
 
 # Edits
@@ -347,6 +372,11 @@ def test_trailers_are_git_s(git):
 def test_subjects(facts, subject):
     assert layout.event_subject("digits/base", "running", facts) == subject
     assert len(subject) <= layout.MAX_SUBJECT
+
+
+def test_odd_paths():
+    assert not any(map(layout.is_odd, ("digits/260101/1/ä b~c", "a")))
+    assert all(map(layout.is_odd, ("a\nb", "Lumo-Event: x", "\x7f", "\x85", "\udcff")))
 
 
 def test_the_merge_message():

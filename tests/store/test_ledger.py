@@ -18,6 +18,8 @@ from gitlumo.git.repository import open_repository
 from gitlumo.store import journal, recovery
 from gitlumo.store.ledger import Ledger
 
+pytestmark = pytest.mark.damages
+
 REF = "refs/heads/lumo_experiments"
 ROOT = """\
 tree 4b825dc642cb6eb9a060e54bf8d69288fbee4904

@@ -173,6 +173,7 @@ EDITED = [
     ([("tag", {"add": ["c", "a"], "remove": ["b"]})], {"tags": ["a", "c"]}),
     ([("tag", {"remove": ["a", "x"]}), ("tag", {"add": ["a"]})], {"tags": ["b", "a"]}),
     ([("tag", {"add": ["c"]}), ("tag", {"remove": ["c"]}), ("undo", f"{2:016x}")], {"tags": ["a", "b", "c"]}),
+    ([("tag", {"add": 5, "remove": "ab"}), ("tag", {"add": ["c", 7, ["d"]]})], {"tags": ["a", "b", "c"]}),
     ([("backup", {"n": 1}), ("backup", {"n": 2})], {"backup": {"t1": {"n": 1}, "t2": {"n": 2}}}),
     ([("rerun", {"uid": "1"}), ("rerun", {"uid": "2"})], {"rerun": {"from": "f" * 32, "rerun_at": ["1", "2"]}}),
 ]
@@ -184,6 +185,12 @@ def test_edits_beat_what_the_run_wrote(edits, expected):
     properties = run.properties
     assert {key: properties[key] for key in expected} == expected
     assert run.note == expected.get("note", "die Note")
+
+
+def test_edits_of_a_run_that_wrote_nonsense():
+    nonsense = {"info/tags.json": ["a", ["b"], 7], "info/rerun.json": {"rerun_at": 5}}
+    edited = run_of(nonsense | edit_files(("tag", {"add": ["c"]}), ("rerun", {"uid": "1"}))).properties
+    assert (edited["tags"], edited["rerun"]) == (["a", "c"], {"rerun_at": ["1"]})
 
 
 def test_backups_of_one_moment_are_all_kept():

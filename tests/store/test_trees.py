@@ -7,7 +7,7 @@ import itertools
 import pytest
 
 from gitlumo.git.objects import FILE_MODE, TREE_MODE, Entry, Staging, edit_tree, lookup, walk
-from gitlumo.store import layout, trees
+from gitlumo.store import join, layout, trees
 from tests.store import memory
 
 DAY = "260101"
@@ -140,6 +140,44 @@ def test_the_record_leaves_edits_out(staging):
     run = memory.make_run(staging, uid(1))
     edited = memory.stored(staging, trees.folder_entry(staging, memory.with_edit(staging, run, 1, "a" * 16, "x", 1)).id)
     assert edited.record == run.record != edited.folder
+
+
+def moved(staging: Staging) -> tuple[str, join.Run]:
+    """A ledger in which somebody has moved ``base`` to ``old`` by hand, and a new run that is to be called ``old``."""
+    first, second = (memory.make_run(staging, uid(n), start=START.format(n, 0, 0)) for n in (1, 2))
+    root = memory.one_run_tree(staging, first)
+    entry = lookup(staging, root, f"digits/{DAY}/base")
+    root = edit_tree(staging, root, {f"digits/{DAY}/base": None, f"digits/{DAY}/old": entry})
+    root = trees.put(staging, root, second)
+    assert memory.layout_of(staging, root) == {f"digits/{DAY}/old": uid(1), f"digits/{DAY}/base": uid(2)}
+    return root, memory.make_run(staging, uid(3), test_name="old", start=START.format(3, 0, 0))
+
+
+def test_a_run_that_was_moved_by_hand_takes_no_other_away(staging):
+    root, run = moved(staging)
+    elsewhere = edit_tree(staging, root, {f"digits/{DAY}/zzz": trees.folder_entry(staging, run)})
+    for joined in (
+        trees.put(staging, root, run),
+        trees.join_trees(staging, root, elsewhere),
+        trees.join_trees(staging, elsewhere, root),
+    ):
+        assert memory.layout_of(staging, joined) == {
+            f"digits/{DAY}/base": uid(1),
+            f"digits/{DAY}/base~{uid(2)}": uid(2),
+            f"digits/{DAY}/old": uid(3),
+        }
+
+
+@pytest.mark.parametrize("mode", [0o120000, 0o160000])
+@pytest.mark.parametrize("path", ["info/uid.json", "purged.json", "edits/x", f"edits/{layout.edit_name(1, 'a' * 16)}"])
+def test_links_and_submodules_in_a_run_are_no_files(staging, path, mode):
+    nowhere = "1" * 40
+    folder = edit_tree(staging, memory.make_run(staging, uid(1)).folder, {path: Entry("", mode, nowhere)})
+    a = edit_tree(staging, None, {f"digits/{DAY}/broken": Entry("", TREE_MODE, folder)})
+    b = memory.one_run_tree(staging, memory.make_run(staging, uid(2)))
+    for joined in (trees.join_trees(staging, a, b), trees.join_trees(staging, b, a)):
+        assert not [e for _, e in walk(staging, joined) if e.id == nowhere and e.mode != mode]
+        assert uid(2) in memory.layout_of(staging, joined).values()
 
 
 def test_find_reads_names_not_paths(staging):
