@@ -189,14 +189,13 @@ def _last_pack(folder: Path) -> list[int]:
     return [path.stat().st_size for path in (pack, pack.with_suffix(".idx"))]
 
 
-def _write(sizes: list[int], fsync: bool) -> None:
+def _write(sizes: list[int]) -> None:
     """Two new files of these sizes in the same file system."""
     for size in sizes:
         path = f".git/lumo/bare-{size}"
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
         os.write(fd, bytes(size))
-        if fsync:
-            os.fsync(fd)
+        os.fsync(fd)
         os.close(fd)
     for size in sizes:
         os.unlink(f".git/lumo/bare-{size}")
