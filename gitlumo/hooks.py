@@ -174,6 +174,7 @@ def report(exp: Experiment) -> str:
         last = f"last {sparkline.number(metric['last'])}"
         lines.append(f"  {key:{width}}  {curve}  {last:16}  {best}".rstrip())
     skipped = (exp.load_info("git") or {}).get("skipped") or []
+    skipped = sorted(skipped, key=lambda item: not str(item.get("path")).endswith("/"))  # whole folders first
     for item in skipped[:5]:
         lines.append(f"  not in the snapshot: {item.get('path')} ({item.get('reason')})")
     if len(skipped) > 5:

@@ -155,6 +155,8 @@ def _head(run: Mapping[str, Any]) -> Iterator[str]:
         folder = _word(execute.get("cwd") or ".")
         where = _word(execute.get("repo") or "a bare repository")
         yield f"          in {where if folder == '.' else f'{folder} of {where}'}"
+    if str(execute.get("exec_file") or "").startswith(("~", "/")):
+        yield "          the script itself is not in this repository"
     if pinfo.get("host"):
         yield f"host      {pinfo['host']}, process {pinfo.get('pid')}"
     if _map(run["rerun"]).get("from"):

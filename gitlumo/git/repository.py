@@ -66,7 +66,7 @@ def locate(path: str | os.PathLike[str] | None = None) -> Location:
     found = process.run([*args, "--git-dir", "--git-common-dir", "--show-toplevel"], cwd=cwd, env=env, check=False)
     lines = found.out.decode("utf-8", "surrogateescape").split("\n")[:-1]
     if len(lines) < 5:
-        if "not a git repository" in found.message:
+        if "not a git repository" in found.message and (path is not None or "GIT_DIR" not in os.environ):
             where = cwd or os.getcwd()
             raise NotARepository(f"{found.message}\n{where} is not in a git repository; type 'git init' to make one")
         raise NotARepository(found.message)

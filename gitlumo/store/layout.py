@@ -167,7 +167,10 @@ def check_version(read: Read) -> None:
         TooNew: If it is of a later one.
         FormatError: If it does not say.
     """
-    value = values.from_bytes(read("info/format.json") or b"")
+    data = read("info/format.json")
+    if data is None:
+        raise FormatError("there is no info/format.json, so this is no run")
+    value = values.from_bytes(data)
     version = value.get("version") if isinstance(value, dict) else None
     if type(version) is not int:
         raise FormatError("info/format.json does not say a version")

@@ -398,13 +398,6 @@ def _age(path: str) -> float:
 
 
 def _fsync(path: str) -> None:
-    """Sync a file and its folder, where it is a file of its own."""
-    for name in (path, os.path.dirname(path)):
-        try:
-            fd = os.open(name, os.O_RDONLY)
-        except OSError:
-            continue
-        try:
-            os.fsync(fd)
-        finally:
-            os.close(fd)
+    """Sync a ref, where it is a file of its own, as git does (git-config(1), ``core.fsync``: not its folder)."""
+    with contextlib.suppress(OSError), open(path, "rb") as ref:
+        os.fsync(ref.fileno())

@@ -251,7 +251,7 @@ def test_what_is_synced(repo, synced):
     for publish in (exp.start, exp.checkpoint, exp.end):
         publish()
         kinds = ["objects" if path.endswith("objects/pack") else os.path.basename(path)[:4] for path in synced]
-        assert sorted(kinds) == ["head", "lumo", "objects", "pack", "pack"]
+        assert sorted(kinds) == ["lumo", "objects", "pack", "pack"]
         synced.clear()
 
 
