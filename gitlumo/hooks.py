@@ -12,7 +12,7 @@ import time
 import traceback
 from typing import TYPE_CHECKING, Any
 
-from gitlumo import capture, privacy, sparkline, values
+from gitlumo import capture, machine, privacy, sparkline, values
 
 if TYPE_CHECKING:
     from gitlumo.experiment import Experiment
@@ -159,7 +159,7 @@ class FinalReport(ExpHook):
 
     def on_end(self, exp: Experiment) -> None:
         """Print it."""
-        if sys.stderr and not sys.stderr.closed:
+        if machine.has_stderr():
             print(report(exp), file=sys.stderr, flush=True)
 
 

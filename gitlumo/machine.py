@@ -116,3 +116,18 @@ def started_at() -> float:
         return round(time.time() - time.process_time(), 2)
     since_boot = time.clock_gettime(time.CLOCK_BOOTTIME)
     return round(time.time() - since_boot + ticks / os.sysconf("SC_CLK_TCK"), 2)
+
+
+def has_stderr() -> bool:
+    """Whether there is a standard error to write to; writing to a closed one would change how the process exits."""
+    if sys.stderr is None or sys.stderr.closed:
+        return False
+    try:
+        number = sys.stderr.fileno()
+    except (OSError, ValueError, AttributeError):
+        return True  # no file, but something that takes text: a notebook's, a test's
+    try:
+        os.fstat(number)
+    except OSError:
+        return False
+    return True

@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from gitlumo import arguments, ids, privacy, values
+from gitlumo import arguments, ids, machine, privacy, values
 from gitlumo.errors import InvalidName, InvalidValue, LumoWarning, StateError
 from gitlumo.recorded import ENDED, NEW, OPEN, READ, Recorded
 from gitlumo.store import layout, record
@@ -340,6 +340,8 @@ class Writing(Recorded):
             self._warn(f"{self.label}: {message}")
 
     def _warn(self, message: str) -> None:
+        if not machine.has_stderr():
+            return
         try:
             warnings.warn_explicit(message, LumoWarning, *_caller())
         except Exception:  # the user made warnings errors, or closed standard error; still, training goes on

@@ -144,7 +144,7 @@ def test_the_commands_of_the_final_report_work(repo, capfd):
     exp.log({"loss": 0.25})
     exp.end()
     for line in capfd.readouterr().err.splitlines()[-2:]:
-        words = line.replace("git lumo", f"{sys.executable} -m gitlumo").split()
+        words = [sys.executable, "-m", "gitlumo", *line.split()[2:]]
         done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=60)
         assert done.returncode == 0, done.stderr
         assert exp.test_name in done.stdout

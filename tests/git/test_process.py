@@ -85,7 +85,7 @@ def test_a_child_works_where_it_is_told(repo, tmp_path, monkeypatch, git):
 
 def test_configuration_from_the_command_line(repo):
     script = "from gitlumo.git.repository import open_repository; print(open_repository().config['lumo.branch'])"
-    alias = f'alias.x=!{sys.executable} -c "{script}"'
+    alias = f'alias.x=!"{sys.executable}" -c "{script}"'
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     command = ["git", "-c", "lumo.branch=mine", "-c", alias, "x"]
     assert subprocess.run(command, cwd=repo, env=env, capture_output=True, text=True, check=True).stdout == "['mine']\n"
