@@ -36,6 +36,7 @@ class Experiment(Writing):
         ...     exp.log({'loss': .31}, step=1)
     """
 
+    built_in: tuple[type[ExpHook], ...] = ()
     repository: Repository
     settings: Settings
     ledger: Ledger
@@ -56,7 +57,7 @@ class Experiment(Writing):
             exp_name: What is tried, 1 to 100 bytes (docs/format.md, section 3).
             test_name: The run's name; None: the next of the day.
             repo: A folder in the git repository; None: the current folder.
-            hooks: What to run around it.
+            hooks: What to run around it, after the class's own.
             params: Parameters to record as soon as it starts; see :meth:`dump_info`.
             distributed: Whether the processes of this job are ranks of one run, of which only the first records;
                 None: as RANK, LOCAL_RANK or OMPI_COMM_WORLD_RANK say.
@@ -66,7 +67,7 @@ class Experiment(Writing):
             InvalidValue: For hooks that are none, or parameters that cannot be stored.
         """
         super().__init__(exp_name, test_name)
-        self.hooks = [_hook(hook) for hook in hooks]
+        self.hooks = [_hook(hook) for hook in (*self.built_in, *hooks)]
         self._params = None if params is None else values.encode(params, "params")
         self._repo = repo
         self._distributed = distributed
@@ -327,18 +328,7 @@ class Experiment(Writing):
 class SimpleExperiment(Experiment):
     """A run with the built-in hooks: code snapshot, packages, last command, diary, exception, final report."""
 
-    def __init__(
-        self,
-        exp_name: str,
-        test_name: str | None = None,
-        repo: str | os.PathLike[str] | None = None,
-        hooks: Iterable[ExpHook | type[ExpHook]] = (),
-        *,
-        params: Any = None,
-        distributed: bool | None = None,
-    ):
-        """See :class:`Experiment`; ``hooks`` run after the built-in ones."""
-        super().__init__(exp_name, test_name, repo, [*BUILT_IN, *hooks], params=params, distributed=distributed)
+    built_in = BUILT_IN
 
 
 def start(

@@ -14,7 +14,7 @@ EPOCH = 1679616000
 MAX_NAME_BYTES = 100
 MAX_KEY_BYTES = 200
 _TAIL = "0123456789abcdefghijklmnopqrstuvwxyz"
-_PATTERN = re.compile(r"(\d{6})\.(\d{3,})\.[0-9a-z]{2}(?:[0-9a-z]{2})?t", re.ASCII)
+_PATTERN = re.compile(r"\d{6}\.(\d{3,})\.[0-9a-z]{2}(?:[0-9a-z]{2})?t", re.ASCII)
 _UID = re.compile(r"[0-9a-f]{32}")
 _FORBIDDEN = frozenset("/:~\\")
 _KEY_ESCAPED = frozenset('%/\\:*?"<>|~')
@@ -52,13 +52,7 @@ def new_test_name(day: str, ordinal: int) -> str:
 def ordinal_of(test_name: str) -> int | None:
     """The ordinal in a test_name that follows the pattern, else None."""
     match = _PATTERN.fullmatch(test_name)
-    return int(match[2]) if match else None
-
-
-def day_of(test_name: str) -> str | None:
-    """The day in a test_name that follows the pattern, else None."""
-    match = _PATTERN.fullmatch(test_name)
-    return match[1] if match else None
+    return int(match[1]) if match else None
 
 
 def check_exp_name(name: object) -> str:

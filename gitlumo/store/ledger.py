@@ -52,7 +52,6 @@ class Event:
         subject: The commit's first line.
         snapshot: The code's commit, for a run that the ledger may not have yet.
         extra: Files to put over those of the folder: path to bytes.
-        former: Other (exp_name, test_name) under which the ledger may have the run.
     """
 
     kind: str
@@ -60,7 +59,6 @@ class Event:
     subject: str
     snapshot: str | None = None
     extra: dict[str, bytes] = field(default_factory=dict)
-    former: tuple[tuple[str, str], ...] = ()
 
 
 class Ledger(Branch):
@@ -105,8 +103,7 @@ class Ledger(Branch):
 
         def build(staging: Staging, base: str) -> tuple[str, set[str]]:
             root = read_commit(staging, base).tree
-            names = [(identity.exp_name, identity.test_name), *event.former]
-            namesakes = trees.gather(staging, root, names)
+            namesakes = trees.gather(staging, root, [(identity.exp_name, identity.test_name)])
             there = next((run for run in namesakes.values() if run.uid == identity.uid), None)
             known = {entry.id for _, entry in walk(staging, there.folder)} if there else set()
             changes: dict[str, Entry | None] = {}

@@ -80,7 +80,7 @@ def recover_all(ledger: Ledger, info_root: str, force: str | None = None) -> Rec
     lost, before = ledger.lost_tip(), ledger.repository.refs.read(ledger.settings.ref)
     after = ledger.take_in()
     result = recover(ledger, force=force)
-    for pending in unpublished(ledger, info_root):
+    for pending in unpublished(ledger, info_root, result):
         publish(ledger, pending)
         result.published.append(f"{pending.record.name} {pending.record.state}, which was only on this disk")
     ledger.look_after()
@@ -107,30 +107,37 @@ def _published_seq(ledger: Ledger, identity: layout.Identity) -> int:
     return found.identity.seq if found else 0
 
 
-def unpublished(ledger: Ledger, info_root: str) -> list[Pending]:
-    """Runs whose folders here hold more than the ledgers do: after a branch was deleted and pruned, or set back."""
+def unpublished(ledger: Ledger, info_root: str, result: Recovered) -> list[Pending]:
+    """Runs whose folders here hold more than the ledgers do: after a branch was deleted and pruned, or set back.
+
+    Args:
+        ledger: The ledger.
+        info_root: Where this repository's runs have their folders.
+        result: Where to note folders that are damaged.
+    """
     view = ledger.view()
     here = machine.this_process(ledger.settings.hostname)
+    registered = {run.uid for run in journal.open_runs(ledger.lumo_dir)}
     found = []
-    for exp_name in _folders(info_root):
-        for test_name in _folders(os.path.join(info_root, exp_name)):
-            info_dir = os.path.join(info_root, exp_name, test_name)
-            try:
-                identity = layout.read_identity(Folder(info_dir, ledger.settings.snapshot_max_file).read)
-            except OSError:
-                continue
-            if identity is None:
-                continue
-            if not journal.belongs_to(info_dir, ledger.lumo_dir):
+    for info_dir in _info_dirs(info_root):
+        try:
+            identity = layout.read_identity(Folder(info_dir, ledger.settings.snapshot_max_file).read)
+            if identity is None or identity.uid in registered or not journal.belongs_to(info_dir, ledger.lumo_dir):
                 continue
             names = [(identity.exp_name, identity.test_name)]
             there = trees.find(view.objects, view.tree, identity.uid, names)
             if there is None or (not there.purged and there.identity.seq < identity.seq):
                 pending = open_run(OpenRun(identity.uid, info_dir), ledger.settings.snapshot_max_file, here)
-                registered = any(run.uid == identity.uid for run in journal.open_runs(ledger.lumo_dir))
-                if pending and not registered and (pending.ended or pending.dead):
+                if pending and (pending.ended or pending.dead):
                     found.append(pending)
+        except (OSError, FormatError) as error:
+            result.troubles.append(f"{info_dir}: {error}")
     return found
+
+
+def _info_dirs(info_root: str) -> list[str]:
+    experiments = [os.path.join(info_root, name) for name in _folders(info_root)]
+    return [os.path.join(experiment, name) for experiment in experiments for name in _folders(experiment)]
 
 
 def _folders(path: str) -> list[str]:

@@ -65,6 +65,16 @@ def test_a_start_cut_short_leaves_no_run(lumo, repo):
     assert list(opened.iterdir()) == []
 
 
+def test_a_damaged_folder_does_not_stop_recover(lumo, ledger, git):
+    lumo("recover")
+    git("update-ref", "-d", "refs/heads/lumo_experiments")
+    (ledger / ".git/lumo/tip").unlink()
+    (ledger / ".git/lumo/info/digits/second/info/pinfo.json").write_text("{")
+    done = lumo("recover")
+    assert (done.status, done.out.count("only on this disk")) == (0, 2)
+    assert "second" in done.err
+
+
 def test_fsck_of_a_sound_ledger(lumo, ledger):
     lumo("recover")
     done = lumo("fsck")

@@ -360,9 +360,9 @@ def test_the_branch_is_deleted_and_pruned(repo, git, fsck):
     git("gc", "-q", "--prune=now")
     assert open_ledger().lost_tip() is None
     ledger = open_ledger()
-    for pending in recovery.unpublished(ledger, str(repo / ".git/lumo/info")):
+    for pending in recovery.unpublished(ledger, str(repo / ".git/lumo/info"), recovery.Recovered()):
         recovery.publish(ledger, pending)
-    assert recovery.unpublished(ledger, str(repo / ".git/lumo/info")) == []
+    assert recovery.unpublished(ledger, str(repo / ".git/lumo/info"), recovery.Recovered()) == []
     assert runs(git) == uids(*lost)
     fsck(repo)
 
