@@ -89,7 +89,7 @@ def begin(
     if not began.journal.info_dir.startswith(ledger.lumo_dir + os.sep):
         with contextlib.suppress(OSError):  # then it is only not found again from its folder alone
             journal.claim(began.journal.info_dir, ledger.lumo_dir)
-    began.folder = Folder(began.journal.info_dir, settings.snapshot_max_file)
+    began.folder = Folder(began.journal.info_dir, settings.snapshot_max_file, began.journal.saved)
     return began
 
 

@@ -147,7 +147,8 @@ def is_reserved_by_git(name: str) -> bool:
     git protects ``.git``, ``.gitmodules``, ``.gitattributes``, ``.gitignore`` and ``.mailmap``, also as HFS+
     and NTFS would fold them (git's ``fsck.c``, ``utf8.c: is_hfs_dot_generic``, ``path.c: is_ntfs_dot_generic``).
     """
-    folded = "".join(c for c in name if unicodedata.category(c) != "Cf").split(":")[0].rstrip(" .").casefold()
+    shown = name if name.isascii() else "".join(c for c in name if unicodedata.category(c) != "Cf")
+    folded = shown.split(":")[0].rstrip(" .").casefold()
     if name in ("", ".", "..") or "/" in name or "\\" in name or "\0" in name:
         return True
     return folded == ".mailmap" or folded.startswith(".git") or _NTFS_SHORT.fullmatch(folded) is not None

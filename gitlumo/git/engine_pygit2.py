@@ -8,6 +8,7 @@ import pygit2
 
 from gitlumo.errors import GitError, RefMoved
 from gitlumo.git.objects import BLOB, COMMIT, TREE, missing, reaches
+from gitlumo.git.recent import RecentTrees
 
 _KINDS = {
     int(pygit2.enums.ObjectType.BLOB): BLOB,
@@ -24,6 +25,7 @@ class Pygit2Objects:
 
     def __init__(self, objects_dir: str):
         self._dir = objects_dir
+        self._recent = RecentTrees()
         self.refresh()
 
     def refresh(self) -> None:
@@ -33,13 +35,16 @@ class Pygit2Objects:
 
     def read(self, id: str) -> tuple[str, bytes]:
         """See :meth:`gitlumo.git.objects.Objects.read`."""
+        found = self._recent.get(id)
+        if found:
+            return found
         if len(id) != 40:  # pygit2 would take a prefix
             raise missing(id)
         try:
             kind, data = self._odb.read(id)
         except (KeyError, ValueError, pygit2.GitError):
             raise missing(id) from None
-        return _KINDS[int(kind)], data
+        return self._recent.keep(id, _KINDS[int(kind)], data)
 
     def has(self, id: str) -> bool:
         """See :meth:`gitlumo.git.objects.Objects.has`."""

@@ -385,7 +385,8 @@ class _Lines:
         if at is not None:
             del self._lines[at]
         if entry is not None:
-            whole, mode = format_tree([Entry(name, entry.mode, entry.id)]), b"%o" % entry.mode
+            mode = b"%o" % entry.mode
+            whole = b"%s %s\0%s" % (mode, raw, bytes.fromhex(entry.id))
             bisect.insort(self._lines, (whole, mode, raw), key=_sort_key)
 
     def __bytes__(self) -> bytes:

@@ -73,10 +73,10 @@ def write_pack(
     unfinished = os.path.join(place.tmp_dir, f"pack-{os.getpid()}-{os.urandom(6).hex()}")
     made = [unfinished + ".pack", unfinished + ".idx"]
     try:
-        with open(made[0], "xb") as out:
+        with open(made[0], "xb", opener=_read_only) as out:
             entries, checksum = _write_objects(out, place.hash_name, new, with_pack)
             _finish(out, fsync)
-        with open(made[1], "xb") as out:
+        with open(made[1], "xb", opener=_read_only) as out:
             write_pack_index_v2(out, sorted(entries), checksum)
             _finish(out, fsync)
         # Not the checksum: two writers of equal packs must not share files, because a loser deletes its own.
@@ -139,9 +139,13 @@ def _write_objects(
     return entries, checksum.digest()
 
 
+def _read_only(path: str, flags: int) -> int:
+    """Open a new file that nobody may write to but who has just made it, as git's packs are."""
+    return os.open(path, flags, 0o444)
+
+
 def _finish(out: IO[bytes], fsync: bool) -> None:
     out.flush()
-    os.chmod(out.name, 0o444)
     if fsync:
         os.fsync(out.fileno())
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from gitlumo import ids
@@ -45,6 +46,7 @@ class Journal:
         self._pending: deque[bytes] = deque()
         self._pending_size = 0
         self._unsaved: dict[str, bytes] = {}
+        self.saved: dict[str, tuple[Signature, bytes]] = {}
 
     @property
     def pending(self) -> int:
@@ -140,10 +142,11 @@ class Journal:
         self._flush_lines()
         for path, data in list(self._unsaved.items()):
             try:
-                write_whole(os.path.join(self.info_dir, path), data)
+                signature = write_whole(os.path.join(self.info_dir, path), data)
             except OSError as error:
                 self._trouble(error)
                 return False
+            self.saved[path] = signature, data
             if self._unsaved.get(path) is data:
                 del self._unsaved[path]
         return not self._pending
@@ -172,8 +175,16 @@ def _shown(path: str) -> str:
     return path.encode("utf-8", "replace").decode()
 
 
-def write_whole(path: str, data: bytes) -> None:
-    """Write a file by atomic rename; its folder is made.
+Signature = tuple[int, int, int]
+"""Inode, bytes, and modification time in nanoseconds of a file."""
+
+
+def _signature(found: os.stat_result) -> Signature:
+    return found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def write_whole(path: str, data: bytes) -> Signature:
+    """Write a file by atomic rename; its folder is made. Returns what tells it from others that lay or will lie there.
 
     Raises:
         OSError: If it cannot be written; the old content stays.
@@ -184,11 +195,14 @@ def write_whole(path: str, data: bytes) -> None:
     try:
         with open(temporary, "xb") as out:
             out.write(data)
+            out.flush()
+            signature = _signature(os.fstat(out.fileno()))
         os.replace(temporary, path)
     except OSError:
         with contextlib.suppress(OSError):  # it was never made
             os.unlink(temporary)
         raise
+    return signature
 
 
 @dataclass(frozen=True)
@@ -200,6 +214,9 @@ class Blob:
     data: bytes | Callable[[], bytes]
 
 
+_RACY_NS = 50_000_000  # a file changed so lately may change again without a new time (git's racy-git.txt)
+
+
 class Folder:
     """An info_dir as its committed form: what a ledger takes of it, and what stays on disk.
 
@@ -207,11 +224,19 @@ class Folder:
         skipped: Files that stay: ``{"path", "reason", "size"}``; filled by :meth:`paths`.
     """
 
-    def __init__(self, info_dir: str, max_file: int):
+    def __init__(self, info_dir: str, max_file: int, saved: Mapping[str, tuple[Signature, bytes]] | None = None):
+        """Look at a folder.
+
+        Args:
+            info_dir: The folder.
+            max_file: How many bytes a file may have that a ledger takes.
+            saved: What its owner's journal knows of the files that it has written: they need not be read.
+        """
         self.info_dir = info_dir
         self.skipped: list[dict[str, object]] = []
         self._max_file = max_file
-        self._full_chunks: dict[tuple[str, str], str] = {}
+        self._saved = saved if saved is not None else {}
+        self._known: dict[str, tuple[Signature, Blob]] = {}
 
     def read(self, path: str) -> bytes | None:
         """The bytes of a file, None where there is none; of history only whole lines."""
@@ -224,10 +249,13 @@ class Folder:
 
     def paths(self) -> list[str]:
         """The files that a ledger takes, sorted."""
+        return [path for path, _ in self._files()]
+
+    def _files(self) -> list[tuple[str, Signature]]:
         self.skipped = []
         return sorted(self._scan(self.info_dir, ""))
 
-    def _scan(self, folder: str, prefix: str) -> Iterator[str]:
+    def _scan(self, folder: str, prefix: str) -> Iterator[tuple[str, Signature]]:
         try:
             entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
         except OSError as error:
@@ -245,11 +273,12 @@ class Folder:
                 continue
             if reason is None:
                 try:
-                    size = entry.stat(follow_symlinks=False).st_size
+                    found = entry.stat(follow_symlinks=False)
                 except FileNotFoundError:
                     continue
+                size = found.st_size
                 if size <= (max(self._max_file, layout.MAX_FILE) if layout.is_own(path) else self._max_file):
-                    yield path
+                    yield path, _signature(found)
                     continue
                 reason = "larger than lumo.snapshotMaxFile"
             self.skipped.append({"path": _shown(path), "reason": reason} | ({} if size is None else {"size": size}))
@@ -271,25 +300,26 @@ class Folder:
 
     def blobs(self, hash_name: str) -> list[Blob]:
         """The files with the ids of their blobs; large ones are read again when they are written, one at a time."""
-        paths = self.paths()
-        chunks = [path for path in paths if layout.chunk_number(path) is not None]
-        last = max(chunks, key=lambda path: layout.chunk_number(path) or 0, default=None)
-        return [blob for path in paths if (blob := self._blob(path, hash_name, path in chunks and path != last))]
+        found = (self._blob(path, signature, hash_name) for path, signature in self._files())
+        return [blob for blob in found if blob]
 
-    def _blob(self, path: str, hash_name: str, full_chunk: bool) -> Blob | None:
-        def load() -> bytes:
-            return self.read(path) or b""
-
-        known = self._full_chunks.get((path, hash_name)) if full_chunk else None
-        if known:
-            return Blob(path, known, load)
-        data = self.read(path)
+    def _blob(self, path: str, signature: Signature, hash_name: str) -> Blob | None:
+        known = self._known.get(path)
+        if known and known[0] == signature:
+            return known[1]
+        begun = time.time_ns()
+        saved = self._saved.get(path)
+        data = saved[1] if saved and saved[0] == signature else self.read(path)
         if data is None:
             return None
-        id = object_id(hash_name, BLOB, data)
-        if full_chunk:
-            self._full_chunks[path, hash_name] = id
-        return Blob(path, id, data if len(data) < _LAZY else load)
+        blob = Blob(
+            path,
+            object_id(hash_name, BLOB, data),
+            data if len(data) < _LAZY else lambda: self.read(path) or b"",
+        )
+        if begun - signature[2] > _RACY_NS:
+            self._known[path] = signature, blob
+        return blob
 
 
 _OWNER = _TEMPORARY + "repository"

@@ -208,9 +208,7 @@ class Ledger(Branch):
                 new = {id: value for id, value in staging.new.items() if id not in known}
                 base = self._write(tip, new, snapshot) if new else None
                 try:
-                    objects.refresh()
-                    if not objects.has(tip):
-                        self._heal()
+                    self._look_up(tip, base)
                     refs.move(ref, local, tip, why)
                 except (GitError, OSError) as error:
                     if base and refs.read(ref) != tip:
@@ -235,18 +233,31 @@ class Ledger(Branch):
                 return pack.write_pack(self._place, new, note, with_pack=waiting, fsync=True)
         return pack.write_pack(self._place, new, note, fsync=True)
 
+    def _look_up(self, tip: str, base: str | None) -> None:
+        """See, on the disk as it is now, that a commit is there: in the pack ``base``, or else anywhere."""
+        if base and pack.is_whole(base):
+            return
+        self.repository.objects.refresh()
+        if base or not self.repository.objects.has(tip):
+            self._heal()
+
     def _settle_tip(self, tip: str, base: str | None) -> None:
         """After the branch has moved: look again whether a gc took files away, and remember the tip."""
-        if base and not pack.is_whole(base):
-            self._heal()
-        self.repository.objects.refresh()
-        if not self.repository.objects.has(tip):
-            self._heal()
+        self._look_up(tip, base)
         if base:
             _fsync(os.path.join(self.repository.location.common_dir, self.settings.ref))
         self._ledgers[tip] = True
-        with contextlib.suppress(OSError), open(self._hint, "w", encoding="utf-8") as out:  # a hint, for 'recover'
-            out.write(f"{self.settings.branch} {tip}\n")
+        with contextlib.suppress(OSError):
+            self._remember(f"{self.settings.branch} {tip}\n".encode())
+
+    def _remember(self, hint: bytes) -> None:
+        """Note the tip for 'recover'; written over the former one, because ext4 flushes a file that was cut to none."""
+        fd = os.open(self._hint, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        try:
+            os.write(fd, hint)
+            os.ftruncate(fd, len(hint))
+        finally:
+            os.close(fd)
 
     def _check_worktrees(self) -> None:
         where = self.repository.worktree_with(self.settings.ref)

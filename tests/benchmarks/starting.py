@@ -193,12 +193,9 @@ def _last_pack(folder: Path) -> list[int]:
 
 
 def _write(sizes: list[int]) -> None:
-    """Two new files of these sizes in the same file system."""
+    """Two new files of these sizes in the same file system; they stay: ext4 is slow where files were deleted."""
     for size in sizes:
-        path = f".git/lumo/bare-{size}"
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+        fd = os.open(f".git/lumo/bare-{os.urandom(8).hex()}", os.O_WRONLY | os.O_CREAT | os.O_EXCL)
         os.write(fd, bytes(size))
         os.fsync(fd)
         os.close(fd)
-    for size in sizes:
-        os.unlink(f".git/lumo/bare-{size}")
