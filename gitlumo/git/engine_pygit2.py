@@ -7,7 +7,8 @@ import os
 import pygit2
 
 from gitlumo.errors import GitError, RefMoved
-from gitlumo.git.objects import BLOB, COMMIT, TREE, missing, reaches
+from gitlumo.git.history import is_ancestor
+from gitlumo.git.objects import BLOB, COMMIT, TREE, missing
 from gitlumo.git.recent import RecentTrees
 
 _KINDS = {
@@ -63,7 +64,7 @@ class Pygit2Objects:
         try:
             return bool(self._repository.descendant_of(commit, ancestor))
         except (KeyError, ValueError, pygit2.GitError):  # not there; or a shallow clone, which libgit2 does not know
-            return self.has(ancestor) and reaches(self, commit, ancestor)
+            return is_ancestor(self, ancestor, commit)
 
     def close(self) -> None:
         """See :meth:`gitlumo.git.objects.Objects.close`."""

@@ -292,21 +292,6 @@ class Staging:
         self.base.close()
 
 
-def reaches(objects: Objects, commit: str, ancestor: str) -> bool:
-    """Whether ``ancestor`` can be reached from ``commit`` over commits that are there: the history may end anywhere."""
-    seen = set()
-    tips = [commit]
-    while tips:
-        tip = tips.pop()
-        if tip in seen or not objects.has(tip):
-            continue
-        if tip == ancestor:
-            return True
-        seen.add(tip)
-        tips.extend(read_commit(objects, tip).parents)
-    return False
-
-
 def lookup(objects: Objects, tree: str, path: str) -> Entry | None:
     """The entry at a path below a tree, or None."""
     entry = Entry("", TREE_MODE, tree)

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from gitlumo.errors import GitError, NotARepository
+from gitlumo.errors import NotARepository
 from gitlumo.git import process
 
 if TYPE_CHECKING:
+    from gitlumo.git.engines import Engine
     from gitlumo.git.objects import Objects
     from gitlumo.git.refs import Refs
 
@@ -107,28 +108,32 @@ class Repository:
         return [*args, "--work-tree", self.location.work_tree] if self.location.work_tree else args
 
     @cached_property
+    def engine(self) -> Engine:
+        """Who reads objects and moves refs here."""
+        from gitlumo.git.engines import choose
+
+        extensions = (name for name in self.config if name.startswith("extensions."))
+        return choose(self.location.hash_name, self.location.ref_store, extensions)
+
+    @cached_property
     def objects(self) -> Objects:
         """The object database, through the engine that fits its format."""
-        if self.location.hash_name != "sha1":
-            raise GitError(
-                f"objects of this repository are named by {self.location.hash_name}, and gitlumo reads sha1 so far"
-            )
-        from gitlumo.git.engine_pygit2 import Pygit2Objects
+        from gitlumo.git.engines import open_objects
 
-        return Pygit2Objects(self.location.objects_dir)
+        return open_objects(self.engine, self.location.objects_dir, self.location.hash_name)
 
     @cached_property
     def refs(self) -> Refs:
         """The ref store: plain files through the engine of the objects, any other through the git program."""
-        odd = {name for name in self.config if name.startswith("extensions.")}
-        odd -= {"extensions.objectformat", "extensions.noop", "extensions.worktreeconfig"}
-        if self.location.ref_store != "files" or self.location.hash_name != "sha1" or odd:
-            from gitlumo.git.refs import GitRefs
+        from gitlumo.git.engines import open_refs
 
-            return GitRefs(self.location.git_dir)
-        from gitlumo.git.engine_pygit2 import Pygit2Refs
+        return open_refs(self.engine, self.location.git_dir, self.objects, self._reflog_identity)
 
-        return Pygit2Refs(self.location.git_dir)
+    def _reflog_identity(self) -> str | None:
+        """Who a new reflog's lines are of; None where git begins none (git-config(1), ``core.logAllRefUpdates``)."""
+        log = self._config_last("core.logallrefupdates")
+        begins = (log or "").lower() not in ("false", "no", "off", "0") if log else not self._is_bare()
+        return self.identity[0] if begins else None
 
     @cached_property
     def identity(self) -> tuple[str, bool]:
@@ -227,6 +232,7 @@ def _clean(text: str) -> str:
 
 def load_engines() -> None:
     """Import what objects and refs will need: tens of milliseconds, which a thread can spend while git works."""
+    import gitlumo.git.pack
+
     with contextlib.suppress(ImportError):
-        import gitlumo.git.engine_pygit2
-        import gitlumo.git.pack  # noqa: F401
+        import gitlumo.git.engine_pygit2  # noqa: F401

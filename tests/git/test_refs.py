@@ -7,32 +7,55 @@ import pytest
 
 from gitlumo.errors import GitError, RefMoved
 from gitlumo.git import process
+from gitlumo.git.engine_dulwich import DulwichObjects, DulwichRefs
 from gitlumo.git.engine_pygit2 import Pygit2Refs
 from gitlumo.git.refs import GitRefs
 
-ENGINES = {"pygit2": Pygit2Refs, "git": GitRefs}
-CASES = [("pygit2", "files"), ("git", "files"), ("git", "reftable")]
-NOWHERE = "1" * 40
+ENGINES = {
+    "pygit2": Pygit2Refs,
+    "dulwich": lambda git_dir: DulwichRefs(git_dir, _objects(git_dir), lambda: "Ada <ada@example.org>"),
+    "git": GitRefs,
+}
+CASES = [
+    ("pygit2", "files", "sha1"),
+    ("dulwich", "files", "sha1"),
+    ("dulwich", "files", "sha256"),
+    ("git", "files", "sha1"),
+    ("git", "reftable", "sha1"),
+    ("git", "reftable", "sha256"),
+]
+
+
+def _objects(git_dir):
+    common = process.run(["rev-parse", "--path-format=absolute", "--git-common-dir"], cwd=git_dir).out.decode().strip()
+    form = process.run(["rev-parse", "--show-object-format"], cwd=git_dir).out.decode().strip()
+    return DulwichObjects(f"{common}/objects", form)
 
 
 @pytest.fixture(params=CASES, ids="-".join)
-def engine(request):
-    return request.param[0]
+def case(request):
+    return request.param
 
 
 @pytest.fixture
-def store(request, engine):
-    return request.node.callspec.params["engine"][1]
+def engine(case):
+    return case[0]
 
 
 @pytest.fixture
-def repo(tmp_path, git, store):
+def store(case):
+    return case[1]
+
+
+@pytest.fixture
+def repo(tmp_path, git, case):
     """A repository with three commits on main."""
     path = tmp_path / "refs"
+    _, store, hash_name = case
     words = ["--ref-format=reftable"] if store == "reftable" else []
-    if words and process.run(["init", "--quiet", *words, str(path)], check=False).status != 0:
+    if words and process.run(["init", "--quiet", *words, str(tmp_path / "tried")], check=False).status != 0:
         pytest.skip("git is too old for reftable")
-    git("init", "--quiet", path)
+    git("init", "--quiet", f"--object-format={hash_name}", *words, path)
     for i in range(3):
         git("commit", "--quiet", "--allow-empty", "--message", str(i), cwd=path)
     return path
@@ -41,6 +64,12 @@ def repo(tmp_path, git, store):
 @pytest.fixture
 def refs(repo, engine):
     return ENGINES[engine](str(repo / ".git"))
+
+
+@pytest.fixture
+def nowhere(ids):
+    """An id that nothing has."""
+    return "1" * len(ids[0])
 
 
 @pytest.fixture
@@ -187,11 +216,11 @@ def test_a_name_that_cannot_be(repo, git, refs, ids, name):
 
 @pytest.mark.parametrize("name", ["refs/heads/x", "refs/heads/lock", "refs/heads/modified"])
 @pytest.mark.parametrize("new", [False, True], ids=["move", "create"])
-def test_a_commit_that_is_not_there(repo, git, refs, ids, name, new):
+def test_a_commit_that_is_not_there(repo, git, refs, ids, nowhere, name, new):
     if not new:
         git("update-ref", name, ids[0], cwd=repo)
     with pytest.raises(GitError) as caught:
-        refs.move(name, None if new else ids[0], NOWHERE, "no")
+        refs.move(name, None if new else ids[0], nowhere, "no")
     assert type(caught.value) is GitError
     assert refs.read(name) == (None if new else ids[0])
 
@@ -218,17 +247,19 @@ def test_in_a_linked_worktree(repo, git, engine, ids, tmp_path):
 MOVER = """
 import sys, zlib, os
 sys.path[:] = {path!r}
-from importlib import import_module
 from gitlumo.errors import RefMoved
+from gitlumo.git.engines import Engine, open_objects, open_refs
 from gitlumo.git.objects import Commit, format_commit, object_id
-refs = getattr(import_module({module!r}), {name!r})({git_dir!r})
-tree, who = sys.argv[1:]
+tree, who, engine, hash_name = sys.argv[1:]
+engine = Engine("dulwich" if engine == "git" else engine, engine, "")
+objects = open_objects(engine, os.path.join({git_dir!r}, "objects"), hash_name)
+refs = open_refs(engine, {git_dir!r}, objects, lambda: "Ada <ada@example.org>")
 for i in range(20):
     while True:
         old = refs.read("refs/heads/x")
         stamp = f"{{who}} <a@b> 1679616000 +0000"
         data = format_commit(Commit(tree, (old,) if old else (), stamp, stamp, f"{{who}} {{i}}\\n"))
-        id = object_id("sha1", "commit", data)
+        id = object_id(hash_name, "commit", data)
         path = os.path.join({git_dir!r}, "objects", id[:2], id[2:])
         os.makedirs(os.path.dirname(path), exist_ok=True)
         with open(f"{{path}}.{{who}}", "wb") as out:
@@ -242,11 +273,10 @@ for i in range(20):
 """
 
 
-def test_no_move_of_many_movers_is_lost(repo, git, engine, ids, fsck):
-    kind = ENGINES[engine]
-    script = MOVER.format(path=sys.path, module=kind.__module__, name=kind.__name__, git_dir=str(repo / ".git"))
+def test_no_move_of_many_movers_is_lost(repo, git, case, ids, fsck):
+    script = MOVER.format(path=sys.path, git_dir=str(repo / ".git"))
     tree = git("rev-parse", "HEAD^{tree}", cwd=repo)
-    movers = [subprocess.Popen([sys.executable, "-c", script, tree, f"mover{i}"]) for i in range(8)]
+    movers = [subprocess.Popen([sys.executable, "-c", script, tree, f"mover{i}", case[0], case[2]]) for i in range(8)]
     assert [mover.wait() for mover in movers] == [0] * 8
     subjects = git("log", "--format=%s", "refs/heads/x", cwd=repo).splitlines()
     assert len(subjects) == 160
