@@ -5,13 +5,12 @@ from __future__ import annotations
 import atexit
 import contextlib
 import os
-import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from gitlumo import arguments, capture, ids, privacy, values
+from gitlumo import arguments, capture, exits, ids, privacy, signals, values
 from gitlumo.errors import InvalidValue, StateError
 from gitlumo.hooks import BUILT_IN, ExpHook
 from gitlumo.recorded import ENDED, NEW, OPEN
@@ -103,6 +102,7 @@ class Experiment(Writing):
         self._record = Record(self._folder.read, self._folder.paths, self.label)
         self._begin(began.time)
         atexit.register(self._at_exit)
+        signals.watch(self._lock, self._end_by)
         try:
             self._go(began.warnings)
         except BaseException as error:  # Ctrl-C: what has begun is ended
@@ -149,7 +149,7 @@ class Experiment(Writing):
     def _begin(self, now: float) -> None:
         self._mode = OPEN
         self._clock = time.monotonic()
-        self._error_before = getattr(sys, "last_value", None)
+        self._error_before = exits.reported()
         self._progress = {
             **dict.fromkeys(("end", "end_code", "killed", "update_from")),
             "start": values.time_text(now),
@@ -202,16 +202,23 @@ class Experiment(Writing):
             if self._mode == ENDED or self._ending:  # by another thread, or this is a hook of the end
                 return
             self._ending = True
-            code = arguments.integer(end_code, "end_code")
-            self._progress.update(end=values.time_text(time.time()), end_code=code, finished=code == 0)
-            if code == 0:
-                self._progress["ratio"] = 1.0
-            self._run_hooks("on_end")
-            published = self._publish("end")
-            self._say_what_is_lost(published)
-            self._mode = ENDED
+            try:
+                code = arguments.integer(end_code, "end_code")
+                self._progress.update(end=values.time_text(time.time()), end_code=code, finished=code == 0)
+                if code == 0:
+                    self._progress["ratio"] = 1.0
+                self._run_hooks("on_end")
+                published = self._publish("end")
+                self._say_what_is_lost(published)
+                self._mode = ENDED
+            finally:  # Ctrl-C: then what unwinds, or the interpreter's exit, ends it
+                self._ending = False
             self._journal.close()
+            self._let_go(published)
+        signals.unwatch(self._lock)
         atexit.unregister(self._at_exit)
+
+    def _let_go(self, published: bool) -> None:
         if isinstance(self._journal, Journal):
             with self._safely("Ledger"):
                 if published:
@@ -239,21 +246,14 @@ class Experiment(Writing):
             self._end_by(error)
 
     def _end_by(self, error: BaseException | None) -> None:
-        if error is None:
-            self.end()
-        elif isinstance(error, SystemExit):
-            self.end(error.code if isinstance(error.code, int) else 0 if error.code is None else 1)
-        else:
+        if error is not None and not isinstance(error, SystemExit):
             self._run_hooks("on_exception", error)
-            self.end(130 if isinstance(error, KeyboardInterrupt) else 1)
+        self.end(exits.code_of(error))
 
     def _at_exit(self) -> None:
-        """The interpreter ends: by an exception, if it has noted one since the start (sys.last_value)."""
-        if self._mode != OPEN or os.getpid() != self._pid:
-            return
-        error = getattr(sys, "last_value", None)
-        fatal = isinstance(error, BaseException) and error is not self._error_before and not hasattr(sys, "ps1")
-        self._end_by(error if fatal else None)
+        """The interpreter ends: by an exception, if one has left the program since the start."""
+        if self._mode == OPEN and os.getpid() == self._pid:
+            self._end_by(exits.uncaught(self._error_before))
 
     def checkpoint(self) -> None:
         """Publish to the ledger now; when this returns without a warning, it survives a power cut.
@@ -273,7 +273,7 @@ class Experiment(Writing):
             return False
         if self._publishing:  # called by a signal's handler meanwhile: the publishing that goes on is enough
             return False
-        from gitlumo.store.ledger import Event
+        from gitlumo.store.queue import Event
 
         self._publishing = True
         self._register()

@@ -134,3 +134,11 @@ class Branch:
         """Whether a recent event of the local branch already reaches a snapshot."""
         tip = self.repository.refs.read(self.settings.ref)
         return bool(tip) and any(commit in found.parents[1:] for _, found in self._line(tip or "", RECENT))
+
+    def has_code(self, commit: str) -> bool:
+        """Whether a run's code is here: in the object database, or waiting for the event that brings it."""
+        return os.path.exists(self.code_pack(commit) + ".idx") or self.repository.objects.has(commit)
+
+    def code_pack(self, snapshot: str) -> str:
+        """Where a snapshot's objects wait for the event that brings them: a pack and its index, path without ending."""
+        return os.path.join(self.lumo_dir, "code", snapshot)

@@ -12,9 +12,9 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from gitlumo import ids
+from gitlumo import ids, machine
 from gitlumo.git import untracked
 from gitlumo.git.objects import BLOB, object_id
 from gitlumo.store import layout
@@ -349,11 +349,12 @@ def belongs_to(info_dir: str, lumo_dir: str) -> bool:
 
 @dataclass(frozen=True)
 class OpenRun:
-    """A run in the register."""
+    """A run in the register; ``image`` is that of its process, see :func:`gitlumo.machine.image_of`."""
 
     uid: str
     info_dir: str
     left: bool = False
+    image: str | None = field(default=None, compare=False)
 
 
 def register(lumo_dir: str, uid: str, info_dir: str, *, left: bool = False) -> None:
@@ -362,13 +363,14 @@ def register(lumo_dir: str, uid: str, info_dir: str, *, left: bool = False) -> N
     Raises:
         OSError: If that cannot be written.
     """
-    write_whole(_register_path(lumo_dir, uid), json.dumps({"info_dir": info_dir, "left": left}).encode())
+    entry = {"info_dir": info_dir, "left": left, "image": machine.image_of(os.getpid())}
+    write_whole(register_path(lumo_dir, uid), json.dumps(entry).encode())
 
 
 def unregister(lumo_dir: str, uid: str) -> None:
     """Note that a run is wholly published."""
     with contextlib.suppress(FileNotFoundError):  # somebody else published it
-        os.unlink(_register_path(lumo_dir, uid))
+        os.unlink(register_path(lumo_dir, uid))
 
 
 def open_runs(lumo_dir: str) -> list[OpenRun]:
@@ -386,11 +388,14 @@ def open_runs(lumo_dir: str) -> list[OpenRun]:
             with open(os.path.join(lumo_dir, "open", name), "rb") as source:
                 entry = json.load(source)
             if isinstance(entry["info_dir"], str) and "\0" not in entry["info_dir"]:
-                runs.append(OpenRun(uid, entry["info_dir"], entry.get("left") is True))
+                image = entry.get("image")
+                left = entry.get("left") is True
+                runs.append(OpenRun(uid, entry["info_dir"], left, image if isinstance(image, str) else None))
         except (OSError, ValueError, KeyError, TypeError, RecursionError):
             continue
     return runs
 
 
-def _register_path(lumo_dir: str, uid: str) -> str:
+def register_path(lumo_dir: str, uid: str) -> str:
+    """A run's file in the register."""
     return os.path.join(lumo_dir, "open", f"{uid}.json")

@@ -339,15 +339,18 @@ def active_edits(edits: Iterable[Edit]) -> list[Edit]:
 # Messages (section 7)
 
 
-def event_message(events: Sequence[tuple[str, str]], subject: str) -> str:
+def event_message(events: Sequence[tuple[str, str, str]]) -> str:
     """An event commit's message.
 
     Args:
-        events: (kind, uid) of each run that it publishes.
-        subject: See :func:`event_subject`.
+        events: (kind, uid, subject) of each run that it publishes; see :func:`event_subject`.
     """
-    trailers = "".join(f"Lumo-Event: {kind}\nLumo-Uid: {uid}\n" for kind, uid in events)
-    return f"{subject}\n\nLumo-Format: {VERSION}\n{trailers}"
+    trailers = "".join(f"Lumo-Event: {kind}\nLumo-Uid: {uid}\n" for kind, uid, _ in events)
+    subjects = [subject for _, _, subject in events]
+    told = subjects[0]
+    if len(subjects) > 1:
+        told = f"{told}, and {len(subjects) - 1} more\n\n" + "\n".join(subjects)
+    return f"{told}\n\nLumo-Format: {VERSION}\n{trailers}"
 
 
 def event_subject(name: str, state: str, facts: Mapping[str, Any]) -> str:

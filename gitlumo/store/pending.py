@@ -24,8 +24,7 @@ class Pending:
         folder: Its files.
         extra: Files as they are to be read instead of those in the folder.
         record: The run, read through ``extra``.
-        dead: True, False, or None where this process may not judge.
-        final: Whether it has ended, and nobody but us will publish it: its owner has left it, or is dead.
+        dead: Whether its process is gone: True, False, or None where this process may not judge.
     """
 
     run: OpenRun
@@ -33,7 +32,6 @@ class Pending:
     extra: dict[str, bytes]
     record: Record
     dead: bool | None
-    final: bool = False
 
     def complete(self) -> dict[str, bytes]:
         """All files that are to be published instead of those in the folder."""
@@ -44,6 +42,11 @@ class Pending:
     def ended(self) -> bool:
         """Whether its owner has ended it."""
         return self.record.progress.get("end") is not None
+
+    @property
+    def final(self) -> bool:
+        """Whether it has ended, and nobody but us will publish it: its owner has left it, or is dead."""
+        return self.ended and (self.run.left or self.dead is True)
 
 
 def open_run(run: OpenRun, max_file: int, here: machine.Process) -> Pending | None:
@@ -74,36 +77,32 @@ def open_run(run: OpenRun, max_file: int, here: machine.Process) -> Pending | No
 
     pending = Pending(run, folder, extra, Record(read, lambda: sorted({*folder.paths(), *extra}), run.info_dir), None)
     # Whether it is dead comes first: what is read after that is all that it will ever have written.
-    dead = machine.is_dead(_owner(pending.record.info("pinfo")), here)
-    if pending.ended:
-        pending.final = run.left or dead is True
-    else:
-        pending.dead = dead
-        if dead:
-            mark_killed(pending, identity.seq)
+    pending.dead = machine.is_dead(_owner(pending.record.info("pinfo"), run.image), here)
+    if pending.dead and not pending.ended:
+        mark_killed(pending, identity.seq)
     return pending
 
 
-def _owner(pinfo: Any) -> machine.Process:
+def _owner(pinfo: Any, image: str | None) -> machine.Process:
     pinfo = pinfo if isinstance(pinfo, dict) else {}
     obj = pinfo.get("obj") if isinstance(pinfo.get("obj"), dict) else {}
     started = (obj or {}).get("ticks")
     fields = [pinfo.get(key) if isinstance(pinfo.get(key), str) else None for key in ("host", "boot", "namespace")]
     pid = pinfo.get("pid")
-    return machine.Process(pid if type(pid) is int else 0, started if type(started) is int else None, *fields)
+    return machine.Process(pid if type(pid) is int else 0, started if type(started) is int else None, *fields, image)
 
 
 def mark_killed(pending: Pending, seq: int) -> None:
     """Let a run be read, and published, as found dead now, with the sequence number ``seq``."""
     progress = pending.record.progress
-    heard = _last_heard(pending.folder)
+    heard = last_heard(pending.folder)
     progress.update(killed=values.time_text(time.time()), seq=seq)
     if heard is not None:
         progress["last_edit_time"] = values.time_text(heard)
     pending.extra[layout.info_path("progress")] = values.to_bytes(values.encode(progress))
 
 
-def _last_heard(folder: Folder) -> float | None:
+def last_heard(folder: Folder) -> float | None:
     """When the run last wrote, in seconds since 1970."""
     written = [path for path in folder.paths() if layout.chunk_number(path) is not None or path.startswith("info/")]
     times = []

@@ -9,8 +9,9 @@ from gitlumo import machine
 from gitlumo.errors import FormatError, LumoError
 from gitlumo.store import journal, layout, record, trees
 from gitlumo.store.journal import Folder, OpenRun
-from gitlumo.store.ledger import Event, Ledger
+from gitlumo.store.ledger import Ledger
 from gitlumo.store.pending import Pending, mark_killed, open_run
+from gitlumo.store.queue import Event
 
 
 @dataclass
@@ -46,7 +47,7 @@ def recover(ledger: Ledger, *, force: str | None = None) -> Recovered:
             pending = open_run(run, ledger.settings.snapshot_max_file, here)
             if pending is None:
                 journal.unregister(ledger.lumo_dir, run.uid)
-            elif run.uid == force and pending.dead is False:
+            elif run.uid == force and pending.dead is False and not pending.final:
                 pid = (pending.record.info("pinfo") or {}).get("pid")
                 raise LumoError(f"{pending.record.name} is alive: it is process {pid} of this machine")
             elif _is_left(ledger, pending, run.uid == force):
@@ -59,8 +60,10 @@ def recover(ledger: Ledger, *, force: str | None = None) -> Recovered:
 
 def _is_left(ledger: Ledger, pending: Pending, forced: bool) -> bool:
     """Whether a run is ours to publish; one whose owner is dead is marked as killed."""
+    if pending.ended:
+        return pending.final or forced  # else its owner is publishing its end just now
     if not (pending.dead or forced):
-        return pending.final  # else it runs, or its owner is publishing its end just now
+        return False
     identity = layout.read_identity(pending.folder.read)
     mark_killed(pending, (_published_seq(ledger, identity) if identity else 0) + 1)
     return True

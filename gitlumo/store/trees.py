@@ -159,12 +159,12 @@ def put(staging: Staging, root: str | None, run: Run, former: Iterable[tuple[str
     Returns:
         The id of the joined tree.
     """
-    return put_among(staging, root, run, gather(staging, root, [run.name, *former]))
+    return put_among(staging, root, [run], gather(staging, root, [run.name, *former]))
 
 
-def put_among(staging: Staging, root: str | None, run: Run, namesakes: Mapping[str, Run]) -> str:
-    """The same as :func:`put`, where :func:`gather` has been asked already for all its names."""
-    return _settle(staging, root, namesakes, [run], {}, {})
+def put_among(staging: Staging, root: str | None, runs: Iterable[Run], namesakes: Mapping[str, Run]) -> str:
+    """The same as :func:`put` for some runs, where :func:`gather` has been asked already for all their names."""
+    return _settle(staging, root, namesakes, runs, {}, {})
 
 
 def join_trees(staging: Staging, a: str | None, b: str | None) -> str | None:

@@ -88,7 +88,7 @@ def _event(
     run: Made, kind: str, when: float, files: FILES, facts: dict[str, Any], state: str, snapshot: str | None
 ) -> bytes:
     subject = layout.event_subject(f"{run.exp_name}/{run.test_name}", state, facts)
-    message = layout.event_message([(kind, run.uid)], subject)
+    message = layout.event_message([(kind, run.uid, subject)])
     folder = layout.run_folder(run.exp_name, run.test_name, values.time_text(run.start))
     parts = [_commit(f"{ADA} {int(when)} +0000", message)]
     if snapshot:

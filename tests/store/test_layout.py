@@ -347,7 +347,7 @@ def test_a_damaged_edit_is_no_edit():
 
 
 def test_trailers_are_git_s(git):
-    message = layout.event_message([("start", UID), ("end", "f" * 32)], "digits/base finished loss=1 a: b")
+    message = layout.event_message([("start", UID, "digits/base running a: b"), ("end", "f" * 32, "x/y failed")])
     parsed = git("interpret-trailers", "--parse", cwd=".", input=message)
     assert parsed.splitlines() == [
         "Lumo-Format: 1", "Lumo-Event: start", f"Lumo-Uid: {UID}", "Lumo-Event: end", "Lumo-Uid: " + "f" * 32,

@@ -1,0 +1,165 @@
+"""Care for the ledger's packs, the branch's lock, and what killed processes leave. Nothing here moves the branch."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import time
+from collections.abc import Iterator
+
+from gitlumo import machine
+from gitlumo.config import Settings
+from gitlumo.git import pack, process
+from gitlumo.git.repository import Repository
+from gitlumo.store.branch import Branch
+from gitlumo.store.journal import open_runs, write_whole
+
+LOCK_AGE = 1.0
+LOCK_SECONDS = 10.0
+ROLL_UP_AT = 60
+ROLL_UP_PAUSE = 60.0
+LEFTOVER_SECONDS = 600.0
+CODE_SECONDS = 7 * 86400.0
+
+
+class Upkeep(Branch):
+    """The ledger's branch, and the care for what stands behind it.
+
+    Attributes:
+        place: Where its packs go.
+    """
+
+    def __init__(self, repository: Repository, settings: Settings):
+        super().__init__(repository, settings)
+        location = repository.location
+        self.place = pack.PackPlace(
+            pack_dir=os.path.join(location.objects_dir, "pack"),
+            tmp_dir=os.path.join(self.lumo_dir, "tmp"),
+            gc_pid=os.path.join(location.common_dir, "gc.pid"),
+            hash_name=location.hash_name,
+        )
+
+    def _look_up(self, tip: str, base: str | None) -> None:
+        """See, on the disk as it is now, that a commit is there: in the pack ``base``, or else anywhere."""
+        if base and pack.is_whole(base):
+            return
+        self.repository.objects.refresh()
+        if base or not self.repository.objects.has(tip):
+            self._heal()
+
+    @property
+    def branch_lock(self) -> str:
+        """The file that git makes while it moves the branch."""
+        return os.path.join(self.repository.location.common_dir, self.settings.ref + ".lock")
+
+    def _free_branch(self) -> None:
+        """Remove git's lock of the branch where a writer of ours was killed while it held it.
+
+        That is known from its pack: made just before the lock, for the same commit, its owner dead. Others' locks are
+        left alone, and so is a young one: git's own last milliseconds.
+        """
+        try:
+            found = os.stat(self.branch_lock)
+        except OSError:
+            return
+        if time.time() - found.st_mtime < LOCK_AGE:
+            return
+        for base, note in pack.kept_packs(self.place):
+            with contextlib.suppress(OSError):
+                waited = found.st_mtime - os.stat(base + ".keep").st_mtime
+                if (
+                    owner_is_gone(note)
+                    and -0.1 <= waited < LOCK_SECONDS
+                    and self._locked_for() in (b"", note.split()[1])
+                ):
+                    os.unlink(self.branch_lock)
+                    return
+
+    def _locked_for(self) -> bytes:
+        """What the branch is to become, as its lock says."""
+        with open(self.branch_lock, "rb") as source:
+            return source.read(100).strip()
+
+    def _heal(self) -> None:
+        """Index packs again of which gc took the index away."""
+        owners = dict(pack.kept_packs(self.place))
+        for base in pack.unindexed_packs(self.place):
+            mine = base in owners and owners[base].split()[2:3] == [str(os.getpid()).encode()]
+            if base not in owners or mine or owner_is_gone(owners[base]):
+                pack.index_again(base)
+        self.repository.objects.refresh()
+
+    def look_after(self) -> None:
+        """Leave packs to git's upkeep that need no protection any more, and roll small ones up."""
+        tip = self.repository.refs.read(self.settings.ref)
+        if tip is None or pack.gc_is_running(self.place) or os.path.exists(self.branch_lock):
+            return
+        self._heal()
+        self._sweep()
+        for base, note in pack.kept_packs(self.place):
+            words = note.decode("ascii", "replace").split()
+            if len(words) != 6 or words[0] != "gitlumo":
+                continue
+            if self.repository.objects.is_ancestor(words[1], tip) or owner_is_gone(note):
+                pack.unkeep(base)
+        self._roll_up()
+
+    def _sweep(self) -> None:
+        for entry in self.leftovers():
+            _remove(entry)
+
+    def leftovers(self) -> Iterator[os.DirEntry[str]]:
+        """What killed processes left unfinished, and code that waited for a run which is not here any more."""
+        for entry in _scan(self.place.tmp_dir):
+            pid = re.match(r"[a-z]+-(\d+)-", entry.name)
+            if pid and _age(entry.path) > LEFTOVER_SECONDS and not machine.exists(int(pid[1])):
+                yield entry
+        yield from (entry for entry in _scan(os.path.join(self.lumo_dir, "queue")) if _age(entry.path) > LEFTOVER_SECONDS)
+        for entry in _scan(os.path.join(self.lumo_dir, "code")):
+            if _age(entry.path) > CODE_SECONDS and not open_runs(self.lumo_dir):
+                yield entry
+
+    def _roll_up(self) -> None:
+        stamp = os.path.join(self.lumo_dir, "rolled-up")
+        if pack.count_packs(self.place) < ROLL_UP_AT or _age(stamp) < ROLL_UP_PAUSE:
+            return
+        if self.repository.is_partial:
+            return
+        write_whole(stamp, b"")
+        args = [*self.repository.git_args, "repack", "--geometric=2", "-d", "-q", "--no-write-bitmap-index"]
+        process.start_detached(args, cwd=self.repository.location.common_dir)
+
+
+def owner_is_gone(note: bytes) -> bool:
+    """Whether the writer of a ``.keep`` is known to be dead."""
+    words = note.decode("ascii", "replace").split()
+    if len(words) != 6 or words[0] != "gitlumo" or not words[2].isdecimal():
+        return False
+    here = machine.this_process()
+    start = int(words[3]) if words[3].isdecimal() else None
+    boot, namespace = (None if word == "None" else word for word in words[4:])
+    return machine.is_dead(machine.Process(int(words[2]), start, here.host, boot, namespace), here) is True
+
+
+def _scan(folder: str) -> list[os.DirEntry[str]]:
+    try:
+        return list(os.scandir(folder))
+    except OSError:
+        return []
+
+
+def _remove(entry: os.DirEntry[str]) -> None:
+    if entry.is_dir(follow_symlinks=False):
+        shutil.rmtree(entry.path, ignore_errors=True)
+    else:
+        with contextlib.suppress(OSError):
+            os.unlink(entry.path)
+
+
+def _age(path: str) -> float:
+    try:
+        return time.time() - os.stat(path).st_mtime
+    except OSError:
+        return float("inf")
