@@ -60,8 +60,8 @@ def check_repository(path: str | os.PathLike[str], *, foreign: bool = False) -> 
         repository.close()
 
 
-def git(path: Path, *args: str) -> str:
-    done = subprocess.run(["git", *args], cwd=path, capture_output=True, text=True, check=True)
+def git(path: Path, *args: str, input: str = "") -> str:
+    done = subprocess.run(["git", *args], cwd=path, input=input, capture_output=True, text=True, check=True)
     return done.stdout.removesuffix("\n")
 
 
@@ -71,7 +71,7 @@ def check_commits(path: Path, tips: list[str], foreign: bool) -> None:
     lines = [line.split("\0") for line in everything.splitlines() if line]
     parents = {commits.split()[0]: commits.split()[1:] for commits, _ in lines}
     ledger = [commits.split()[0] for commits, version in lines if version == "1"]
-    root = root_id()
+    root = root_id(path)
     for tip in tips:
         while tip != root:
             assert foreign or tip in ledger, f"{tip} has no trailer Lumo-Format"
@@ -142,13 +142,14 @@ def same(theirs: Any, ours: Any) -> bool:
     return a.replace(b'"$$bytes"', b'"$bytes"') == b
 
 
-def root_id() -> str:
-    """The id of the root as the page gives it: of the commit that it prints, and in words."""
+def root_id(path: Path) -> str:
+    """The root's id in a repository's object format as the page gives it: of the commit that it prints, and in words."""
     page = FORMAT.read_text()
     (block,) = re.findall(r"\n```\n(tree .*?)```\n", page, re.DOTALL)
-    command = ["git", "hash-object", "-t", "commit", "--stdin"]
-    id = subprocess.run(command, input=block, capture_output=True, text=True, check=True).stdout.strip()
-    assert f"Its id is `{id}`" in page
+    empty = git(path, "hash-object", "-t", "tree", "--stdin", input="")
+    block = re.sub(r"\Atree \w+", f"tree {empty}", block)
+    id = git(path, "hash-object", "-t", "commit", "--stdin", input=block)
+    assert f" id is `{id}`" in page
     return id
 
 
@@ -182,7 +183,7 @@ def commit_into_ledger(repo: Path, message: str, files: dict[str, bytes | None])
 
 def edit(repo: Path, folder: str, uid: str, n: int, kind: str, value: Any) -> None:
     edit = {"uid": uid, "kind": kind, "value": value, "by": "Eve <eve@example.org>", "at": "", "id": f"{n:016x}"}
-    message = layout.event_message([("edit", uid)], f"{folder} {kind}")
+    message = layout.event_message([("edit", uid, f"{folder} {kind}")])
     commit_into_ledger(repo, message, {f"{folder}/edits/{n:017d}-{n:016x}.json": values.to_bytes(edit)})
 
 
@@ -259,9 +260,9 @@ def test_the_stranger_knows_nothing_of_gitlumo():
 
 def test_the_root(repo):
     gitlumo.Experiment("digits").start().end()
-    assert git(repo, "rev-list", "--max-parents=0", "--first-parent", "lumo_experiments") == root_id()
+    assert git(repo, "rev-list", "--max-parents=0", "--first-parent", "lumo_experiments") == root_id(repo)
     (block,) = re.findall(r"\n```\n(tree .*?)```\n", FORMAT.read_text(), re.DOTALL)
-    assert git(repo, "cat-file", "commit", root_id()) == block.removesuffix("\n")
+    assert git(repo, "cat-file", "commit", root_id(repo)) == block.removesuffix("\n")
 
 
 def test_a_stranger_reads_what_was_recorded(repo, fsck):
@@ -367,7 +368,7 @@ def test_purged_foreign_and_newer(repo):
     folder = folder_of(repo, gone.uid)
     tombstone = {"uid": gone.uid, "exp_name": "digits", "test_name": "gone", "at": "", "by": ""}
     tombstone["start"] = gone.load_info("progress")["start"]
-    message = layout.event_message([("edit", gone.uid)], "digits/gone purged")
+    message = layout.event_message([("edit", gone.uid, "digits/gone purged")])
     assert check_repository(repo) == 2
     commit_into_ledger(repo, message, {folder: None})
     commit_into_ledger(repo, message, {f"{folder}/purged.json": values.to_bytes(tombstone)})
@@ -393,7 +394,7 @@ def test_the_check_can_fail(repo, what):
         exp.log({"loss": 1})
     check_repository(repo)
     path, data = DAMAGE[what]
-    message = layout.event_message([("edit", exp.uid)], "damage")
+    message = layout.event_message([("edit", exp.uid, "damage")])
     commit_into_ledger(repo, message, {f"{folder_of(repo, exp.uid)}/{path}": data})
     with pytest.raises((AssertionError, KeyError)):
         check_repository(repo)
