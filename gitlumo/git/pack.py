@@ -13,7 +13,7 @@ import errno
 import hashlib
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import IO
 
@@ -30,6 +30,7 @@ _CHUNK = 1 << 20
 GC_MOMENT = 0.01
 MAX_HEALED = 512 * 1024**2
 HEAL_SECONDS = 30.0
+ROLL_UP_SECONDS = 30.0
 GC_FORGOTTEN = 12 * 3600.0
 
 
@@ -81,20 +82,26 @@ def write_pack(
             _finish(out, fsync)
         # Not the checksum: two writers of equal packs must not share files, because a loser deletes its own.
         name = hashlib.new(place.hash_name, checksum + os.urandom(16), usedforsecurity=False).hexdigest()
-        base = os.path.join(place.pack_dir, f"pack-{name}")
-        made += [base + ending for ending in (".idx", ".keep", ".pack")]
-        _keep(base, note)
-        move(made[0], base + ".pack")
-        if gc_is_running(place):
-            time.sleep(GC_MOMENT)
-        _keep(base, note)
-        move(made[1], base + ".idx")
+        made += [os.path.join(place.pack_dir, f"pack-{name}") + ending for ending in (".idx", ".keep", ".pack")]
+        base = _install(place, unfinished, name, note)
         if fsync:
             _fsync_folder(place.pack_dir)
     except BaseException:
         for path in made:
             _unlink(path)
         raise
+    return base
+
+
+def _install(place: PackPlace, unfinished: str, name: str, note: bytes) -> str:
+    """Move a pack and its index into the database, in the order that gc bears; returns its path without ending."""
+    base = os.path.join(place.pack_dir, f"pack-{name}")
+    _keep(base, note)
+    move(unfinished + ".pack", base + ".pack")
+    if gc_is_running(place):
+        time.sleep(GC_MOMENT)
+    _keep(base, note)
+    move(unfinished + ".idx", base + ".idx")
     return base
 
 
@@ -212,6 +219,42 @@ def unindexed_packs(place: PackPlace) -> list[str]:
 def count_packs(place: PackPlace) -> int:
     """How many packs there are."""
     return len(_names(place, ".pack"))
+
+
+def loose_packs(place: PackPlace, max_bytes: int) -> list[str]:
+    """Packs up to a size that nothing protects and no remote has promised: what may be rolled up."""
+    names = _names(place, ".pack") & _names(place, ".idx") - _names(place, ".keep") - _names(place, ".promisor")
+    found = []
+    for name in sorted(names):
+        base = os.path.join(place.pack_dir, name)
+        with contextlib.suppress(OSError):
+            if os.stat(base + ".pack").st_size <= max_bytes:
+                found.append(base)
+    return found
+
+
+def roll_up(place: PackPlace, bases: Sequence[str], note: bytes) -> None:
+    """Put the objects of some packs into one, and remove them: where ``git repack --geometric`` fails (partial clones).
+
+    Raises:
+        GitError: If git cannot (git-pack-objects(1), ``--stdin-packs``); all stay then.
+        OSError: If the disk is full.
+        TimeoutError: If it takes too long.
+    """
+    os.makedirs(place.tmp_dir, exist_ok=True)
+    unfinished = os.path.join(place.tmp_dir, f"pack-{os.getpid()}-{os.urandom(6).hex()}")
+    stdin = "".join(f"{os.path.basename(base)}.pack\n" for base in bases).encode()
+    options = ("-c", "pack.writeReverseIndex=false", "pack-objects", "--stdin-packs", "--quiet")
+    git_dir = os.path.dirname(os.path.dirname(place.pack_dir))
+    out = process.run(["--git-dir", git_dir, *options, unfinished], stdin=stdin, timeout=ROLL_UP_SECONDS).out
+    name = out.decode("ascii").strip()
+    base = _install(place, f"{unfinished}-{name}", name, note)
+    _fsync_folder(place.pack_dir)
+    if is_whole(base):
+        for old in bases:
+            if old != base:
+                remove_pack(old)
+    unkeep(base)
 
 
 def index_again(base: str) -> None:

@@ -155,16 +155,24 @@ class Repository:
         return values[-1] if values else None
 
     @property
+    def promisors(self) -> list[str]:
+        """The remotes that have promised what is missing here: by the configuration, old style or new."""
+        found = [
+            name.split(".", 1)[1].rpartition(".")[0]
+            for name, values in self.config.items()
+            if name.startswith("remote.") and name.endswith(".promisor") and values[-1].lower() != "false"
+        ]
+        return list(dict.fromkeys([*found, *self.config.get("extensions.partialclone", [])]))
+
+    @property
     def is_partial(self) -> bool:
-        """Whether this is a partial clone, in which objects may be missing: by its configuration, old style or new."""
-        return any(
-            name == "extensions.partialclone" or (name.startswith("remote.") and name.endswith(".promisor"))
-            for name in self.config
-        )
+        """Whether this is a partial clone, in which objects may be missing."""
+        return bool(self.promisors)
 
     def is_whole(self, commit: str) -> bool:
         """Whether everything that a commit reaches is here (git-rev-list(1), ``--objects``)."""
-        asked = process.run([*self.git_args, "rev-list", "--objects", "--quiet", commit], check=False)
+        promised = ["--exclude-promisor-objects"] if self.is_partial else []
+        asked = process.run([*self.git_args, "rev-list", "--objects", "--quiet", *promised, commit], check=False)
         return asked.status == 0
 
     def worktree_with(self, ref: str) -> str | None:

@@ -104,11 +104,23 @@ class Branch:
                 f"the branch {self.settings.branch} was deleted (it was at {str(self.lost_tip())[:12]})\n"
                 "type 'git lumo recover' to bring it back"
             )
+        if self.repository.is_partial:
+            self.complete()
         staging = Staging(self.repository.objects)
         tree: str | None = None
         for tip in self._heads(staging, tips.values()):
             tree = trees.join_trees(staging, tree, read_commit(staging, tip).tree)
         return View(staging, tree, tips)
+
+    def complete(self) -> None:
+        """Have git bring what the tips' trees lack in a partial clone.
+
+        Raises:
+            GitError: If the remote does not give it.
+        """
+        from gitlumo.git.partial import bring
+
+        bring(self.repository, self.tips().values())
 
     def lost_tip(self) -> str | None:
         """The tip to which this repository last moved the branch, if the branch is gone and the commit is not."""

@@ -9,7 +9,6 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from gitlumo import machine
 from gitlumo.errors import GitError, LumoError, MissingObject, NotALedger, RefMoved, TooNew
 from gitlumo.git import pack
 from gitlumo.git.objects import (
@@ -201,6 +200,8 @@ class Ledger(Upkeep):
                 except MissingObject:  # a gc has just moved it, or has taken the index of somebody's fresh pack away
                     if attempt + 1 >= PATIENCE:
                         raise
+                    if self.repository.is_partial:
+                        self.complete()
                     time.sleep(0.01 * attempt)
                     self._heal()
                 except (GitError, OSError) as error:
@@ -220,8 +221,7 @@ class Ledger(Upkeep):
                 yield path, self._read(event)
 
     def _write(self, tip: str, new: dict[str, NewObject], snapshot: str | None) -> str:
-        here = machine.this_process()
-        note = f"gitlumo {tip} {here.pid} {here.start} {here.boot} {here.namespace}\n".encode()
+        note = self._note(tip)
         waiting = self.code_pack(snapshot) if snapshot else None
         if waiting and os.path.exists(waiting + ".idx"):
             with contextlib.suppress(FileNotFoundError):  # another run of the same code has just brought it

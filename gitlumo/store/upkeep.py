@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 from gitlumo import machine
 from gitlumo.config import Settings
+from gitlumo.errors import GitError
 from gitlumo.git import pack, process
 from gitlumo.git.repository import Repository
 from gitlumo.store.branch import Branch
@@ -20,6 +21,7 @@ LOCK_AGE = 1.0
 LOCK_SECONDS = 10.0
 ROLL_UP_AT = 60
 ROLL_UP_PAUSE = 60.0
+ROLL_UP_BYTES = 4 * 1024**2  # of a pack, in a partial clone
 LEFTOVER_SECONDS = 600.0
 CODE_SECONDS = 7 * 86400.0
 
@@ -106,6 +108,11 @@ class Upkeep(Branch):
                 pack.unkeep(base)
         self._roll_up()
 
+    def _note(self, tip: str) -> bytes:
+        """What the ``.keep`` of a pack says: for which commit, and whose it is."""
+        here = machine.this_process()
+        return f"gitlumo {tip} {here.pid} {here.start} {here.boot} {here.namespace}\n".encode()
+
     def _sweep(self) -> None:
         for entry in self.leftovers():
             _remove(entry)
@@ -116,7 +123,9 @@ class Upkeep(Branch):
             pid = re.match(r"[a-z]+-(\d+)-", entry.name)
             if pid and _age(entry.path) > LEFTOVER_SECONDS and not machine.exists(int(pid[1])):
                 yield entry
-        yield from (entry for entry in _scan(os.path.join(self.lumo_dir, "queue")) if _age(entry.path) > LEFTOVER_SECONDS)
+        yield from (
+            entry for entry in _scan(os.path.join(self.lumo_dir, "queue")) if _age(entry.path) > LEFTOVER_SECONDS
+        )
         for entry in _scan(os.path.join(self.lumo_dir, "code")):
             if _age(entry.path) > CODE_SECONDS and not open_runs(self.lumo_dir):
                 yield entry
@@ -125,9 +134,12 @@ class Upkeep(Branch):
         stamp = os.path.join(self.lumo_dir, "rolled-up")
         if pack.count_packs(self.place) < ROLL_UP_AT or _age(stamp) < ROLL_UP_PAUSE:
             return
-        if self.repository.is_partial:
-            return
         write_whole(stamp, b"")
+        if self.repository.is_partial:
+            bases = pack.loose_packs(self.place, ROLL_UP_BYTES)
+            with contextlib.suppress(GitError, TimeoutError):  # a gc has taken one of them: the next look is soon
+                pack.roll_up(self.place, bases, self._note("roll-up"))
+            return
         args = [*self.repository.git_args, "repack", "--geometric=2", "-d", "-q", "--no-write-bitmap-index"]
         process.start_detached(args, cwd=self.repository.location.common_dir)
 

@@ -129,8 +129,8 @@ def test_a_pack_that_ends_early(place, staging, other_pack):
         def readinto(self, buffer):
             return 0
 
-    def open_short(path, mode="r", *rest):
-        return io.BufferedReader(Short(path)) if str(path) == other + ".pack" else builtins.open(path, mode, *rest)
+    def open_short(path, mode="r", **more):
+        return io.BufferedReader(Short(path)) if str(path) == other + ".pack" else builtins.open(path, mode, **more)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pack, "open", open_short, raising=False)
@@ -212,7 +212,7 @@ class Full:
         self.left, self.for_good = n, for_good
         self.failed = False
         self.rename = os.replace
-        for owner, name in ((os, "chmod"), (os, "fsync"), (os, "makedirs"), (shutil, "copy2")):
+        for owner, name in ((os, "fsync"), (os, "makedirs"), (shutil, "copy2")):
             patch.setattr(owner, name, self.stepping(getattr(owner, name)))
         patch.setattr(os, "replace", self.stepping(self.cross if exdev else os.replace))
         patch.setattr(pack, "open", self.open, raising=False)
@@ -235,9 +235,9 @@ class Full:
             raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
         self.rename(source, target)
 
-    def open(self, path, mode="r", *rest):
+    def open(self, path, mode="r", opener=None):
         if mode not in ("xb", "wb"):
-            return builtins.open(path, mode, *rest)
+            return builtins.open(path, mode)
         self.step()
         full = self
 
@@ -246,7 +246,7 @@ class Full:
                 full.step()
                 return super().write(data)
 
-        return io.BufferedWriter(Disk(path, mode))
+        return io.BufferedWriter(Disk(path, mode, opener=opener))
 
 
 @pytest.mark.parametrize("for_good", [False, True], ids=["once", "for good"])
