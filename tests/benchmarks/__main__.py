@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.benchmarks import listing, metrics, place, size, snapshot, starting
+from tests.benchmarks import listing, metrics, place, scale, size, snapshot, starting
 from tests.benchmarks.figures import Figure
 
 CASES: dict[str, Callable[[Path, bool], list[Figure]]] = {
@@ -23,6 +23,9 @@ CASES: dict[str, Callable[[Path, bool], list[Figure]]] = {
     "log": listing.listing,
     "size": size.size,
     "memory": metrics.memory,
+    "engines": scale.engines,
+    "writers": scale.writers,
+    "large": scale.large,
 }
 
 

@@ -48,7 +48,17 @@ def sealed() -> Iterator[Path]:
         os.environ.clear()
         os.environ.update(before)
         time.tzset()
-        shutil.rmtree(top)
+        _remove(top)
+
+
+def _remove(top: Path) -> None:
+    """Remove a folder, in which a detached roll-up of packs may still be at work."""
+    for _ in range(100):
+        shutil.rmtree(top, ignore_errors=True)
+        if not top.exists():
+            return
+        time.sleep(0.1)
+    shutil.rmtree(top)
 
 
 def git(*args: str | Path, cwd: str | Path, stdin: bytes | None = None) -> str:
