@@ -39,6 +39,7 @@ def test_wheel(tmp_path):
         names = content.namelist()
         (metadata,) = (content.read(name).decode() for name in names if name.endswith("METADATA"))
     assert "gitlumo/py.typed" in names
+    assert any(name.endswith(".data/data/share/man/man1/git-lumo.1") for name in names)
     assert any(name.endswith("licenses/LICENSE") for name in names)
     assert {name.split("/")[0].partition("-")[0] for name in names} == {"gitlumo"}
     assert "Requires-Python: >=3.11" in metadata

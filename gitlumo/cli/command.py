@@ -8,15 +8,21 @@ import os
 import re
 import sys
 from collections.abc import Sequence
+from types import ModuleType
 from typing import NoReturn
 
 from gitlumo.errors import LumoError, UsageError
 
 VERBS = {
+    "init": "make this repository ready for runs",
     "log": "list runs, newest first",
     "show": "show everything of one run",
+    "status": "show what runs now, and what waits to be published",
     "recover": "publish what dead runs left; bring back a deleted ledger",
     "fsck": "check every run against the format",
+    "doctor": "say what is unhealthy, and which command mends it",
+    "completion": "print a shell's completion script",
+    "help": "explain git lumo, or one verb",
 }
 
 
@@ -43,93 +49,101 @@ def main(argv: Sequence[str] | None = None) -> int:
         141 when the reader of the pipe has gone.
     """
     words = list(sys.argv[1:] if argv is None else argv)
-    debug = "--debug" in words
     try:
         return _run(words)
     except KeyboardInterrupt:
         return _end(130)
     except BrokenPipeError:
         return _end(141)
-    except (LumoError, OSError) as error:
-        if debug:
-            raise
-        _complain(error)
-        return error.status if isinstance(error, LumoError) else 128
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else 0
     except Exception as error:
-        if debug:
-            raise
-        _complain(f"{type(error).__name__}: {error}\nthis is a fault of gitlumo; 'git lumo --debug ...' shows where")
-        return 128
+        _complain(error, "--debug" in words)
+        return error.status if isinstance(error, LumoError) else 128
 
 
-def _run(words: list[str]) -> int:
-    general, rest = _general(words)
-    if general.chdir:
-        os.chdir(os.path.join(*general.chdir))
-    for variable, value in (("GIT_DIR", general.git_dir), ("GIT_WORK_TREE", general.work_tree)):
-        if value:
-            os.environ[variable] = os.path.abspath(value)
-    if general.version:
-        from gitlumo import __version__
+def parser_of(verb: str) -> Parser:
+    """The parser of a verb's options: what runs it, explains it, and completes it.
 
-        print(f"gitlumo {__version__}")
-        return 0
-    if not rest or general.help:
-        print(_overview())
-        return 0 if general.help or words else 1
-    verb, *rest = rest
+    Raises:
+        UsageError: If there is no such verb.
+    """
     if verb not in VERBS:
         import difflib
 
         near = difflib.get_close_matches(verb, VERBS, 1, 0.5)
         hint = f"did you mean 'git lumo {near[0]}'?" if near else "'git lumo -h' lists what there is"
         raise UsageError(f"'{verb}' is not a verb of git lumo; {hint}")
-    module = importlib.import_module(f"gitlumo.cli.{verb}")
-    parser = Parser(prog=f"git lumo {verb}", description=VERBS[verb] + ".", allow_abbrev=False)
-    module.options(parser)
+    parser = Parser(prog=f"git lumo {verb}", description=f"{VERBS[verb]}.", allow_abbrev=False)
+    _module(verb).options(parser)
     parser.add_argument("--debug", action="store_true", help="show where an error comes from")
-    status = module.run(parser.parse_args([re.sub(r"^-(\d+)$", r"-n\1", word) for word in rest]))  # git log -1
+    return parser
+
+
+def _module(verb: str) -> ModuleType:
+    return importlib.import_module(f"gitlumo.cli.{verb}")
+
+
+def _run(words: list[str]) -> int:
+    general = general_parser().parse_args(words)
+    move(general)
+    if general.version:
+        from gitlumo import __version__
+
+        print(f"gitlumo {__version__}")
+        return 0
+    if not general.rest or general.help:
+        from gitlumo.cli.help import overview
+
+        print(overview())
+        return 0 if general.help or words else 1
+    verb, *rest = general.rest
+    if verb == "__complete":  # asked by the completion scripts
+        from gitlumo.cli.completion import answer
+
+        return answer(rest)
+    parser = parser_of(verb)
+    status = _module(verb).run(parser.parse_args([re.sub(r"^-(\d+)$", r"-n\1", word) for word in rest]))  # git log -1
     sys.stdout.flush()
     return int(status)
 
 
-def _general(words: list[str]) -> tuple[argparse.Namespace, list[str]]:
-    """The options before the verb, as git has them."""
+def move(general: argparse.Namespace) -> None:
+    """Go where the options before the verb say."""
+    if general.chdir:
+        os.chdir(os.path.join(*general.chdir))
+    for variable, value in (("GIT_DIR", general.git_dir), ("GIT_WORK_TREE", general.work_tree)):
+        if value:
+            os.environ[variable] = os.path.abspath(value)
+
+
+def general_parser() -> Parser:
+    """The options before the verb, as git has them; ``rest`` is what follows them."""
     parser = Parser(prog="git lumo", add_help=False, allow_abbrev=False)
-    parser.add_argument("-C", dest="chdir", action="append", metavar="DIR")
-    parser.add_argument("--git-dir")
-    parser.add_argument("--work-tree")
-    parser.add_argument("-h", "--help", action="store_true")
-    parser.add_argument("--version", action="store_true")
-    parser.add_argument("--debug", action="store_true")
-    parser.add_argument("rest", nargs=argparse.REMAINDER)
-    general = parser.parse_args(words)
-    return general, general.rest
+    parser.add_argument("-C", dest="chdir", action="append", metavar="DIR", help="run as if started in DIR")
+    parser.add_argument("--git-dir", metavar="DIR", help="the repository's git folder")
+    parser.add_argument("--work-tree", metavar="DIR", help="the top of its work tree")
+    parser.add_argument("-h", "--help", action="store_true", help="list the verbs")
+    parser.add_argument("--version", action="store_true", help="print gitlumo's version")
+    parser.add_argument("--debug", action="store_true", help="show where an error comes from")
+    parser.add_argument("rest", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
+    return parser
 
 
-def _overview() -> str:
-    width = max(map(len, VERBS))
-    verbs = "\n".join(f"   {verb:{width}}   {what}" for verb, what in VERBS.items())
-    return (
-        "usage: git lumo [-C DIR] [--git-dir DIR] [--version] [--debug] <verb> [<args>]\n\n"
-        "Experiments as a part of the repository that produced them.\n\n"
-        f"{verbs}\n\n"
-        "EXP is any unique prefix of a test_name, EXP_NAME/PREFIX, a uid prefix,\n"
-        "@ for the newest run, @~N for the N-th before it.\n"
-        "'git lumo <verb> -h' tells more of one verb."
-    )
-
-
-def _complain(error: object) -> None:
+def _complain(error: Exception, debug: bool) -> None:
     from gitlumo.cli.terminal import printable
 
+    said = str(error)
     if isinstance(error, OSError):
-        where = f"{error.filename}: " if error.filename else ""
-        error = f"{where}{error.strerror or error}"
+        said = f"{error.filename}: {error.strerror}" if error.filename else error.strerror or said
+    elif not isinstance(error, LumoError):
+        said = f"{type(error).__name__}: {said}\nthis is a fault of gitlumo; 'git lumo --debug ...' shows where"
     sys.stdout.flush()
-    print(f"fatal: {printable(str(error), newlines=True)}", file=sys.stderr)
+    if debug:
+        import traceback
+
+        print(printable(traceback.format_exc(), newlines=True), end="", file=sys.stderr)
+    print(f"fatal: {printable(said, newlines=True)}", file=sys.stderr)
 
 
 def _end(status: int) -> int:

@@ -35,7 +35,12 @@ def duration(progress: Mapping[str, Any], now: float | None = None) -> str:
         end = time.time() if now is None else now
     if start is None or end is None:
         return "?"
-    seconds = max(0.0, end - start)
+    return span(end - start)
+
+
+def span(seconds: float) -> str:
+    """A time span in its two greatest units."""
+    seconds = max(0.0, seconds)
     if seconds < 10:
         return f"{seconds:.1f}s"
     minutes, rest = divmod(round(seconds), 60)

@@ -11,7 +11,7 @@ from typing import Any
 
 from gitlumo.cli import facts
 from gitlumo.cli.opening import natural, open_here
-from gitlumo.cli.terminal import STATE_COLOURS, Screen, printable, screen, shorten, width_of
+from gitlumo.cli.terminal import STATE_COLOURS, Screen, align, printable, screen, shorten, width_of
 from gitlumo.errors import FormatError
 from gitlumo.store.query import Found
 from gitlumo.store.record import to_json
@@ -20,6 +20,7 @@ ROWS = 50
 NOTE_WIDTH = 40
 VALUE_WIDTH = 24
 BROKEN = "broken"
+FIRST = ("name", "age", "state", "took")
 
 
 def options(parser: argparse.ArgumentParser) -> None:
@@ -87,7 +88,7 @@ def run(args: argparse.Namespace) -> int:
     """Print the table."""
     opened = open_here()
     chosen = listed(opened.runs().newest(), args.number, args.all)
-    with screen(opened.repository.config, opened.repository.git_args, "log") as out:
+    with screen(opened.repository.config, opened.repository.git_args) as out:
         if args.json:
             _print_json(out, chosen)
             return 0
@@ -127,15 +128,15 @@ def _oneline(out: Screen, row: Row) -> str:
 
 def _print_table(out: Screen, rows: list[Row]) -> None:
     params, metrics = differing(rows)
-    heads = ["name", "age", "state", "took", *params, *metrics, "note"]
+    heads = [*FIRST, *metrics, *params, "note"]
     table = [
         [
             row.name,
             row.age,
             row.state,
             row.duration,
-            *(shorten(facts.number(row.params.get(key, "")), VALUE_WIDTH) for key in params),
             *(shorten(facts.number(row.metrics.get(key, "")), VALUE_WIDTH) for key in metrics),
+            *(shorten(facts.number(row.params.get(key, "")), VALUE_WIDTH) for key in params),
             shorten(row.note, NOTE_WIDTH),
         ]
         for row in rows
@@ -143,29 +144,33 @@ def _print_table(out: Screen, rows: list[Row]) -> None:
     cells = [[printable(cell) for cell in line] for line in (heads, *table)]
     if not any(line[-1] for line in cells[1:]):
         cells = [line[:-1] for line in cells]
-    numeric = {4 + i for i in range(len(params) + len(metrics))}
-    lines = align(cells, numeric, out.width)
+    kept = fitting(cells, out.width)
+    left_out = [cells[0][i] for i in range(len(cells[0])) if i not in kept]
+    lines = align([[line[i] for i in kept] for line in cells], [at for at, i in enumerate(kept) if _is_value(i, heads)])
     out.line(out.paint(lines[0], "bold"))
     for row, line in zip(rows, lines[1:], strict=True):
         out.line(line.replace(f" {row.state} ", f" {out.paint(row.state, STATE_COLOURS.get(row.state))} ", 1))
+    if left_out:
+        more = f"{len(left_out)} more column{'s' if len(left_out) > 1 else ''}: {', '.join(left_out)}"
+        out.line(shorten(f"... {more}", out.width or 0))
+        out.line("    'git lumo show EXP' and 'git lumo log --json' show all")
 
 
-def align(cells: list[list[str]], right: set[int], width: int | None) -> list[str]:
-    """Rows of cells as lines of equal columns; those that a terminal cannot hold are left out from the right.
+def _is_value(column: int, heads: list[str]) -> bool:
+    return len(FIRST) <= column < len(heads) - 1
+
+
+def fitting(cells: list[list[str]], width: int | None) -> list[int]:
+    """The columns that a terminal can hold: from the left, as many as fit.
 
     Args:
-        cells: The first row holds the heads.
-        right: Columns that are aligned to the right.
+        cells: Rows of cells.
         width: Columns of the terminal; None: no limit.
     """
-    widths = [max(width_of(line[i]) for line in cells) for i in range(len(cells[0]))]
     kept: list[int] = []
-    for i, column in enumerate(widths):
-        if width is None or not kept or sum(widths[k] + 2 for k in kept) + column <= width:
+    used = -2
+    for i, column in enumerate(zip(*cells, strict=True)):
+        used += 2 + max(map(width_of, column))
+        if width is None or used <= width or not kept:
             kept.append(i)
-    return ["  ".join(_pad(line[i], widths[i], i in right) for i in kept).rstrip() for line in cells]
-
-
-def _pad(cell: str, width: int, right: bool) -> str:
-    space = " " * (width - width_of(cell))
-    return space + cell if right else cell + space
+    return kept

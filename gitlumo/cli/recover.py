@@ -9,6 +9,7 @@ from gitlumo.beginning import roots
 from gitlumo.cli.opening import Opened, open_here
 from gitlumo.cli.terminal import printable
 from gitlumo.errors import LumoError
+from gitlumo.store.journal import open_runs
 from gitlumo.store.ledger import Ledger
 from gitlumo.store.record import RUNNING
 from gitlumo.store.recovery import recover_all
@@ -42,6 +43,7 @@ def _forced(opened: Opened, name: str | None) -> str | None:
     if name is None:
         return None
     found = opened.runs().resolve(name)
-    if found.record.state != RUNNING:
+    waiting = {run.uid for run in open_runs(opened.branch.lumo_dir)}
+    if found.record.state != RUNNING and found.record.uid not in waiting:
         raise LumoError(f"{found.label} is {found.record.state}, not running; there is nothing to force")
     return found.record.uid

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import shlex
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from gitlumo import sparkline
@@ -48,14 +48,14 @@ def run(args: argparse.Namespace) -> int:
     if args.metric and args.metric not in found.record.metrics:
         known = ", ".join(found.record.metrics) or "none"
         raise LumoError(f"{found.label} has no metric {args.metric!r}; it has: {known}")
-    with screen(opened.repository.config, opened.repository.git_args, "show") as out:
+    with screen(opened.repository.config, opened.repository.git_args) as out:
         if args.json:
             out.line(_as_json(found, args.metric, args.history))
         elif args.metric:
             for line in metric_lines(found, args.metric):
                 out.line(line)
         else:
-            for heading, lines in sections(found):
+            for heading, lines in sections(found, opened.branch.has_code):
                 _print_section(out, found, heading, lines)
     return 0
 
@@ -93,13 +93,17 @@ def metric_lines(found: Found, key: str) -> Iterator[str]:
         yield f"{point['step']:>10} {point['time']:>11.3f}s  {point[name]!r}"
 
 
-def sections(found: Found) -> Iterator[tuple[str, list[str]]]:
+def sections(found: Found, has_code: Callable[[str], bool]) -> Iterator[tuple[str, list[str]]]:
     """All that is known of a run, for reading: (heading, lines) of each part that there is.
 
     What a stranger recorded in a shape that docs/format.md does not know is passed over.
+
+    Args:
+        found: The run.
+        has_code: Whether a commit is in this repository.
     """
     run = found.record.properties
-    yield "", list(_head(run))
+    yield "", list(_head(run, has_code))
     yield "note", str(run["note"]).rstrip("\n").split("\n") if run["note"] else []
     yield "params", _pairs({key: facts.number(value) for key, value in facts.flat(run["params"]).items()})
     yield "metrics", list(_metrics(found, run["metrics"]))
@@ -124,7 +128,7 @@ def _maps(value: Any) -> list[Mapping[str, Any]]:
     return [item for item in _list(value) if isinstance(item, Mapping)]
 
 
-def _head(run: Mapping[str, Any]) -> Iterator[str]:
+def _head(run: Mapping[str, Any], has_code: Callable[[str], bool]) -> Iterator[str]:
     progress, git, execute, pinfo = (_map(run[key]) for key in ("progress", "git", "execute", "pinfo"))
     start = str(progress.get("start"))
     yield f"start     {start.replace('T', ' ')} ({facts.age(start)}), took {facts.duration(progress)}"
@@ -144,6 +148,8 @@ def _head(run: Mapping[str, Any]) -> Iterator[str]:
         on = f" on {_word(git['branch'])}" if git.get("branch") else ""
         changes = f", changes on {str(head)[:12]}" if head and head != commit else ""
         yield f"code      {commit[:12]}{on}{changes}"
+        if not has_code(commit):
+            yield "          not in this repository: it was pruned, or the clone is shallow (git fetch --unshallow)"
     for item in _maps(git.get("skipped")):
         yield f"          without {item.get('path')} ({item.get('reason')})"
     for item in _maps(git.get("submodules")):

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import IO
 
 from gitlumo.git import process
@@ -68,20 +68,39 @@ class Screen:
         return f"\033[{_COLOURS[colour]}m{text}\033[m" if self._colour and colour and text else text
 
 
+def align(cells: list[list[str]], right: Collection[int] = ()) -> list[str]:
+    """Rows of cells as lines of equal columns.
+
+    Args:
+        cells: Rows of equally many cells.
+        right: Columns that are aligned to the right.
+    """
+    widths = [max(map(width_of, column)) for column in zip(*cells, strict=True)]
+    return [
+        "  ".join(_pad(*cell, i in right) for i, cell in enumerate(zip(row, widths, strict=True))).rstrip()
+        for row in cells
+    ]
+
+
+def _pad(cell: str, width: int, right: bool) -> str:
+    space = " " * (width - width_of(cell))
+    return space + cell if right else cell + space
+
+
 @contextlib.contextmanager
-def screen(config: Mapping[str, Sequence[str]], git_args: Sequence[str], verb: str) -> Iterator[Screen]:
+def screen(config: Mapping[str, Sequence[str]], git_args: Sequence[str], *, paged: bool = True) -> Iterator[Screen]:
     """Open the screen: a pager on a terminal, as ``git var GIT_PAGER`` names it, and colours as ``color.ui`` says.
 
     Args:
         config: git's configuration.
         git_args: Arguments that name the repository to git.
-        verb: For ``pager.lumo``.
+        paged: Whether what is printed may be long.
     """
     sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     terminal = sys.stdout.isatty()
     colour = _wants_colour(config, terminal)
     columns = shutil.get_terminal_size().columns if terminal else None
-    pager = _pager(config, git_args) if terminal else None
+    pager = _pager(config, git_args) if terminal and paged else None
     if pager is None:
         yield Screen(sys.stdout, colour, columns)
         return

@@ -12,15 +12,6 @@ import time
 import pytest
 
 
-@pytest.mark.parametrize(
-    "words", [["-h"], ["--help"], ["log", "-h"], ["show", "-h"], ["recover", "-h"], ["fsck", "-h"]]
-)
-def test_help(lumo, repo, words):
-    done = lumo(*words, direct=True)
-    assert (done.status, done.err) == (0, "")
-    assert "usage: git lumo" in done.out
-
-
 def test_help_offers_only_what_there_is(lumo, repo):
     offered = [line.split()[0] for line in lumo("-h").out.splitlines() if line.startswith("   ")]
     assert offered
@@ -80,8 +71,29 @@ def test_a_wrong_setting(lumo, ledger):
     assert "lumo.hostname" in done.err
 
 
-def test_debug_shows_the_traceback(lumo, ledger):
-    assert "Traceback" in lumo("show", "nosuch", "--debug").err
+@pytest.mark.parametrize(
+    ("words", "status"),
+    [(["show", "nosuch", "--debug"], 128), (["--debug", "show", "nosuch"], 128), (["log", "--debug", "--nosuch"], 129)],
+)
+def test_debug_shows_the_traceback_and_ends_the_same(lumo, repo, words, status):
+    done = lumo(*words)
+    assert done.status == status
+    assert done.err.startswith("Traceback")
+    assert "fatal: " in done.err
+    assert lumo(*(word for word in words if word != "--debug")).err in done.err
+
+
+def test_a_fault_of_ours(ledger):
+    """Whatever goes wrong: one line, and 'git lumo --debug' shows where."""
+    code = (
+        "import sys, gitlumo.cli.log\ndef broken(args): raise ZeroDivisionError('by 0')\n"
+        "gitlumo.cli.log.run = broken\nfrom gitlumo.cli import main; sys.exit(main(sys.argv[1:]))"
+    )
+    for words, first in (["log"], "fatal: ZeroDivisionError: by 0"), (["log", "--debug"], "Traceback"):
+        done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=False)
+        assert done.returncode == 128
+        assert done.stderr.startswith(first)
+        assert "this is a fault of gitlumo" in done.stderr
 
 
 def test_it_obeys_git(lumo, ledger, tmp_path, git):

@@ -12,6 +12,7 @@ import pytest
 import gitlumo
 from gitlumo.cli.opening import open_here
 from gitlumo.store import query
+from tests.cli.test_command import on_a_terminal
 
 pytestmark = pytest.mark.damages
 
@@ -24,7 +25,7 @@ def test_the_table(lumo, ledger):
     done = lumo("log")
     assert (done.status, done.err) == (0, "")
     head, killed, failed, finished = done.out.splitlines()
-    assert head.split() == ["name", "age", "state", "took", "lr", "acc", "loss", "note"]
+    assert head.split() == ["name", "age", "state", "took", "acc", "loss", "lr", "note"]
     assert "digits/dies" in killed
     assert "killed" in killed
     assert "digits/second" in failed
@@ -209,3 +210,23 @@ def test_a_deleted_branch_is_said(lumo, ledger, git):
     assert "git lumo recover" in done.err
     assert lumo("recover").status == 0
     assert len(names(lumo("log", "--oneline").out)) == 3
+
+
+def test_a_narrow_terminal_is_told_what_it_does_not_show(repo):
+    """Metrics come before parameters; what does not fit is left out from the right, and said."""
+    for lr in (0.1, 0.2):
+        with gitlumo.Experiment("digits", f"run-{lr}", params={"lr": lr, "optimizer": f"adam-{lr}"}) as exp:
+            exp.log({"loss": 1 / 3, "acc": 0.5})
+            exp.dump_note("a note")
+    terminal = {"TERM": "xterm", "GIT_PAGER": "cat"}
+    _, wide = on_a_terminal(["git-lumo", "log"], terminal | {"COLUMNS": "100"})
+    heads = ["name", "age", "state", "took", "acc", "loss", "lr", "optimizer", "note"]
+    assert wide.splitlines()[0].replace("\033[1m", "").replace("\033[m", "").split() == heads
+    assert "more column" not in wide
+    _, narrow = on_a_terminal(["git-lumo", "log"], terminal | {"COLUMNS": "60"})
+    lines = narrow.replace("\033[1m", "").replace("\033[32m", "").replace("\033[m", "").splitlines()
+    assert lines[0].split() == heads[:6]
+    assert lines[-2] == "... 3 more columns: lr, optimizer, note"
+    assert "git lumo show EXP" in lines[-1]
+    assert "--json" in lines[-1]
+    assert max(map(len, lines)) <= 60

@@ -107,3 +107,29 @@ def test_two_runs_of_one_name(lumo, repo, git, tmp_path):
     assert json.loads(lumo("show", "twin", "--json").out)["uid"] == mine.uid
     assert json.loads(lumo("show", "twin~", "--json").out)["uid"] == theirs.uid
     assert json.loads(lumo("show", theirs.uid[:10], "--json").out)["uid"] == theirs.uid
+
+
+def test_code_that_is_not_here_is_said(lumo, repo, git, tmp_path):
+    (repo / "train.py").write_text("changed\n")
+    with gitlumo.SimpleExperiment("digits", "first"):
+        assert "not in this repository" not in lumo("show", "first").out  # it waits, or is in the ledger
+    gitlumo.SimpleExperiment("digits", "second").start().end()
+    clone = tmp_path / "clone"
+    git("clone", "--quiet", "--depth=1", "--no-single-branch", f"file://{repo}", clone)
+    assert "not in this repository" in lumo("show", "first", cwd=clone).out
+    git("fetch", "--quiet", "--unshallow", cwd=clone)
+    assert "not in this repository" not in lumo("show", "first", cwd=clone).out
+
+
+def test_code_that_waits_is_here(lumo, repo, git):
+    """While the branch holds something else, a run's code waits beside the object database."""
+    git("branch", "lumo_experiments")
+    (repo / "train.py").write_text("changed\n")
+    with pytest.warns(gitlumo.errors.LumoWarning):
+        exp = gitlumo.SimpleExperiment("digits", "first").start()
+    commit = exp.properties["git"]["commit"]
+    assert git("cat-file", "-e", commit, check=False) == ""
+    assert (repo / f".git/lumo/code/{commit}.idx").exists()
+    git("branch", "-m", "lumo_experiments", "other")
+    assert "not in this repository" not in lumo("show", "first").out
+    exp.end()

@@ -1,0 +1,128 @@
+"""The manual page ``docs/git-lumo.1``, made of the parsers: ``python -m gitlumo.cli.manual >docs/git-lumo.1``.
+
+Its language is roff with the man macros (groff_man(7)).
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+
+from gitlumo.cli.command import VERBS, general_parser, parser_of
+from gitlumo.cli.help import NAMES
+
+SETTINGS = {
+    "lumo.branch": "the ledger's branch (lumo_experiments)",
+    "lumo.infoRoot": "where runs keep their records until they are published (<git common dir>/lumo/info)",
+    "lumo.blobRoot": "where runs keep checkpoints and other large files (<git common dir>/lumo/blob)",
+    "lumo.cacheRoot": "where runs keep what may be deleted (~/.cache/gitlumo)",
+    "lumo.hostname": "how the host's name is recorded: plain, hash or off (plain)",
+    "lumo.env": "names of environment variables to record (none)",
+    "lumo.snapshot": "whether the code is recorded (true)",
+    "lumo.snapshotMaxFile": "untracked files larger than this stay out (10m)",
+    "lumo.snapshotMaxTotal": "how large untracked files may be together (100m)",
+    "lumo.snapshotTimeout": "how long looking at the work tree may take (5s)",
+    "lumo.snapshotExclude": "patterns of untracked files to leave out (none)",
+}
+ENVIRONMENT = {
+    "GIT_DIR, GIT_WORK_TREE": "the repository, as for git itself",
+    "LUMO_DISABLED": "1: a training script records nothing; verbs do not care",
+    "LUMO_EXP_TEST_NAME": "the name of the next run of a training script",
+}
+STATUSES = {
+    "0": "all went well",
+    "1": "fsck or doctor found something",
+    "128": "it cannot be done; standard error says why, and what to type next",
+    "129": "wrong usage",
+    "130": "Ctrl-C",
+    "141": "who read the output has gone",
+}
+EVERYWHERE = {"--help", "--debug"}
+DESCRIPTION = """\
+A training run becomes a part of the git repository that produced it. Parameters, metrics, notes and the exact code, \
+uncommitted edits and untracked files included, are git objects on one ordinary branch, the ledger: whoever clones the \
+repository has every experiment."""
+
+
+def page() -> str:
+    """The whole page, as roff."""
+    return "".join(f"{line}\n" for line in _lines())
+
+
+def _lines() -> Iterator[str]:
+    yield '.\\" made by python -m gitlumo.cli.manual; do not edit'
+    yield '.TH GIT\\-LUMO 1 "" gitlumo'
+    yield ".SH NAME"
+    yield "git\\-lumo \\- experiments as a part of the repository that produced them"
+    yield ".SH SYNOPSIS"
+    yield "\\fBgit lumo\\fR [\\fIOPTION\\fR...] \\fIVERB\\fR [\\fIARGUMENT\\fR...]"
+    yield ".SH DESCRIPTION"
+    yield _text(DESCRIPTION)
+    yield ".PP"
+    yield _text(NAMES.replace("\n", " "))
+    yield ".SH OPTIONS"
+    yield from _arguments(general_parser())
+    yield ".SH VERBS"
+    yield _text("Every verb takes -h and --debug, too.")
+    for verb, what in VERBS.items():
+        parser = parser_of(verb)
+        yield f".SS git lumo {_text(verb)} {_operands(parser)}".rstrip()
+        yield _text(f"{what[0].upper()}{what[1:]}.")
+        yield from _arguments(parser)
+    for heading, items in (("CONFIGURATION", SETTINGS), ("ENVIRONMENT", ENVIRONMENT), ("EXIT STATUS", STATUSES)):
+        yield f".SH {_text(heading)}"
+        for name, what in items.items():
+            yield from _item(_bold(name), what)
+    yield ".SH SEE ALSO"
+    yield "\\fBgit\\fR(1), \\fBgit\\-config\\fR(1)"
+
+
+def _actions(parser: argparse.ArgumentParser) -> list[argparse.Action]:
+    """What a parser takes, without what every verb takes."""
+    actions = [action for action in parser._actions if action.help != argparse.SUPPRESS]
+    return [action for action in actions if not (parser.add_help and set(action.option_strings) & EVERYWHERE)]
+
+
+def _operands(parser: argparse.ArgumentParser) -> str:
+    actions = _actions(parser)
+    words = ["[\\fIOPTION\\fR...]"] if any(action.option_strings for action in actions) else []
+    for action in actions:
+        if not action.option_strings:
+            word = _italic(str(action.metavar))
+            words.append(f"[{word}]" if action.nargs == "?" else word)
+    return " ".join(words)
+
+
+def _arguments(parser: argparse.ArgumentParser) -> Iterator[str]:
+    for action in _actions(parser):
+        term = ", ".join(map(_bold, action.option_strings)) or _italic(str(action.metavar))
+        if action.option_strings and action.nargs != 0:
+            value = _italic(str(action.metavar))
+            term += f" [{value}]" if action.nargs == "?" else f" {value}"
+        yield from _item(term, action.help or "")
+
+
+def _item(term: str, what: str) -> Iterator[str]:
+    yield ".TP"
+    yield term
+    yield _text(what)
+
+
+def _bold(text: str) -> str:
+    return f"\\fB{_text(text)}\\fR"
+
+
+def _italic(text: str) -> str:
+    return f"\\fI{_text(text)}\\fR"
+
+
+def _text(text: str) -> str:
+    """A text with what roff would take for its own escaped (groff(7), "Escape sequences")."""
+    escaped = (
+        text.replace("\\", "\\e").replace("-", "\\-").replace("~", "\\(ti").replace("'", "\\(aq").replace("^", "\\(ha")
+    )
+    return f"\\&{escaped}" if escaped.startswith(".") else escaped
+
+
+if __name__ == "__main__":
+    print(page(), end="")
