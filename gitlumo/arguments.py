@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import operator
 from typing import Any
 
 from gitlumo import values
 from gitlumo.errors import InvalidValue
+
+MAX_BITS = 63  # of a step, and a sign: what pandas, SQLite and most readers of JSON hold
 
 
 def check_metric(key: object) -> None:
@@ -16,7 +19,7 @@ def check_metric(key: object) -> None:
         InvalidValue: If not.
     """
     if not isinstance(key, str) or not key:
-        raise InvalidValue(f"a metric's name is a string that is not empty, not {key!r}")
+        raise InvalidValue(f"a metric's name is a string that is not empty, not {values.shown(key)}")
     values.encode(key, f"metric {key!a}")
 
 
@@ -26,12 +29,24 @@ def integer(value: Any, what: str) -> int:
     Raises:
         InvalidValue: For anything else.
     """
-    try:
-        return operator.index(value)
-    except TypeError:
-        if isinstance(value, float) and value.is_integer():
-            return int(value)
-        raise InvalidValue(f"{what} must be an integer, not {value!r}") from None
+    number = None
+    with contextlib.suppress(TypeError):
+        number = int(value) if isinstance(value, float) and value.is_integer() else operator.index(value)
+    if number is None or number.bit_length() > MAX_BITS:
+        raise InvalidValue(f"{what} must be an integer of at most 64 bits, not {values.shown(value)}")
+    return number
+
+
+def resume(value: Any) -> str | None:
+    """What names the run to go on with.
+
+    Raises:
+        InvalidValue: If it is no text.
+    """
+    if value is None or (isinstance(value, str) and value.strip()):
+        found: str | None = value
+        return found
+    raise InvalidValue(f"resume is 'auto', or names a run as 'git lumo show' takes it; not {value!r}")
 
 
 def read_companions(words: tuple[Any, ...], cmp: Any) -> tuple[str | None, dict[str, Any]]:

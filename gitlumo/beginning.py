@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from gitlumo import ids, values
+from gitlumo import ids, machine, values
 from gitlumo.config import Settings, read_settings
 from gitlumo.errors import LumoError, StateError
 from gitlumo.git.repository import Repository, load_engines, open_repository
@@ -18,6 +18,7 @@ from gitlumo.store import journal
 from gitlumo.store.journal import Folder, Journal
 
 if TYPE_CHECKING:
+    from gitlumo.resuming import Resumed
     from gitlumo.store.ledger import Ledger
 
 TEST_NAME = "LUMO_EXP_TEST_NAME"
@@ -34,6 +35,10 @@ class Beginning:
         time: The start, in seconds since 1970.
         roots: ``info_root``, ``blob_root``, ``cache_root``.
         warnings: What to tell the user.
+        test_name: The run's name.
+        resumed: The run that goes on, if it is no new one.
+        journal: Its writer.
+        folder: Its files.
     """
 
     repository: Repository
@@ -43,24 +48,31 @@ class Beginning:
     roots: dict[str, str]
     warnings: list[str] = field(default_factory=list)
     test_name: str = ""
+    resumed: Resumed | None = None
     journal: Journal = field(init=False)
     folder: Folder = field(init=False)
 
 
 def begin(
-    exp_name: str, test_name: str | None, repo: str | os.PathLike[str] | None, trouble: Callable[[OSError], None]
+    exp_name: str,
+    test_name: str | None,
+    repo: str | os.PathLike[str] | None,
+    trouble: Callable[[OSError], None],
+    resume: str | None = None,
 ) -> Beginning:
-    """Open the repository, recover what dead runs left, and claim the run's folder.
+    """Open the repository, recover what dead runs left, and claim the run's folder, or that of one that goes on.
 
     Args:
         exp_name: The experiment.
         test_name: The run; None: ``LUMO_EXP_TEST_NAME`` (used once), else the next of the day.
         repo: A folder in the repository; None: the current one.
         trouble: See :class:`gitlumo.store.journal.Journal`.
+        resume: See :func:`gitlumo.resuming.find`; None: it is a new run.
 
     Raises:
         NotARepository: Outside a git repository.
-        StateError: If the test_name is taken.
+        NoSuchRun: If no run, or more than one, is meant by ``resume``.
+        StateError: If the test_name is taken, or the run that is to go on has a living owner.
         LumoError: If the git folder cannot be written. No trace is left then.
     """
     # The engines take 80 ms to import; they do so while git is looking at the repository.
@@ -84,8 +96,15 @@ def begin(
     if lost:
         began.warnings.append(f"the branch {settings.branch} was deleted; this run brings it back at {lost[:12]}")
     _recover(began)
-    _claim(began, exp_name, test_name)
-    began.journal = Journal(os.path.join(began.roots["info_root"], exp_name, began.test_name), trouble)
+    if resume is not None:
+        _resume(began, exp_name, test_name, resume)
+    elif (machine.job() or ("", 0))[1]:
+        began.warnings.append("SLURM has started this job again; resume='auto' goes on with the run that it had")
+    if began.resumed is None:
+        _claim(began, exp_name, test_name)
+    info_dir = began.resumed.info_dir if began.resumed else None
+    info_dir = info_dir or os.path.join(began.roots["info_root"], exp_name, began.test_name)
+    began.journal = Journal(info_dir, trouble, journal.last_chunk(info_dir) if began.resumed else 0)
     if not began.journal.info_dir.startswith(ledger.lumo_dir + os.sep):
         with contextlib.suppress(OSError):  # then it is only not found again from its folder alone
             journal.claim(began.journal.info_dir, ledger.lumo_dir)
@@ -116,6 +135,15 @@ def _recover(began: Beginning) -> None:
         began.warnings.append(f"runs that were killed could not be recovered: {error!r}; type 'git lumo recover'")
 
 
+def _resume(began: Beginning, exp_name: str, test_name: str | None, resume: str) -> None:
+    from gitlumo.resuming import find, take_over
+
+    found = find(began.ledger, exp_name, test_name, resume)
+    if found:
+        began.resumed = take_over(began.ledger, found, began.roots["info_root"])
+        began.test_name = began.resumed.test_name
+
+
 def _claim(began: Beginning, exp_name: str, test_name: str | None) -> None:
     """Make the run's folder, exclusively."""
     info_root = began.roots["info_root"]
@@ -134,7 +162,8 @@ def _claim(began: Beginning, exp_name: str, test_name: str | None) -> None:
                 began.test_name = name
     except FileExistsError:
         raise StateError(
-            f"{exp_name}/{test_name} exists already; choose another test_name, or leave it out for a new one"
+            f"{exp_name}/{test_name} exists already; choose another test_name, leave it out for a new one, "
+            "or go on with it: resume='auto'"
         ) from None
     except OSError as error:
         raise LumoError(

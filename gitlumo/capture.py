@@ -55,6 +55,8 @@ def process(hostname: str, root: str | None) -> tuple[dict[str, Any], list[str]]
         "boot": me.boot,
         "namespace": me.namespace,
     }
+    if me.job:
+        facts |= {"job": me.job[0], "restarts": me.job[1]}
     return facts, [f"pinfo.obj.argv[{i}]" for i in masked]
 
 

@@ -23,6 +23,7 @@ from gitlumo.writing import Writing
 if TYPE_CHECKING:
     from gitlumo.config import Settings
     from gitlumo.git.repository import Repository
+    from gitlumo.resuming import Resumed
     from gitlumo.store.ledger import Ledger
 
 
@@ -49,6 +50,7 @@ class Experiment(Writing):
         *,
         params: Any = None,
         distributed: bool | None = None,
+        resume: str | None = None,
     ):
         """Name a run; nothing is written before :meth:`start`.
 
@@ -60,16 +62,20 @@ class Experiment(Writing):
             params: Parameters to record as soon as it starts; see :meth:`dump_info`.
             distributed: Whether the processes of this job are ranks of one run, of which only the first records;
                 None: as RANK, LOCAL_RANK or OMPI_COMM_WORLD_RANK say.
+            resume: The run to go on with: its history is added to. As on the command line: a name, a prefix of one,
+                ``@`` for the newest. ``'auto'``: the run of this test_name, or of this SLURM job, else the newest one
+                if it was killed or ended by a signal; if there is none, a new one. None: a new one.
 
         Raises:
             InvalidName: For a name that breaks the rules.
-            InvalidValue: For hooks that are none, or parameters that cannot be stored.
+            InvalidValue: For hooks that are none, parameters that cannot be stored, or a ``resume`` that is no text.
         """
         super().__init__(exp_name, test_name)
         self.hooks = [_hook(hook) for hook in (*self.built_in, *hooks)]
         self._params = None if params is None else values.encode(params, "params")
         self._repo = repo
         self._distributed = distributed
+        self._resume = arguments.resume(resume)
         self._registered = False
         self._publishing = False
         self._ending = False
@@ -83,7 +89,8 @@ class Experiment(Writing):
             The experiment itself.
 
         Raises:
-            StateError: If it was started before, or the test_name is taken.
+            StateError: If it was started before, the test_name is taken, or the run to go on with has a living owner.
+            NoSuchRun: If the run to go on with is not there.
             NotARepository: Outside a git repository.
             LumoError: If the git folder cannot be written.
         """
@@ -95,12 +102,15 @@ class Experiment(Writing):
             return self
         from gitlumo.beginning import begin
 
-        began = begin(self.exp_name, self.test_name, self._repo, self._on_trouble)
+        began = begin(self.exp_name, self.test_name, self._repo, self._on_trouble, self._resume)
         self.test_name, self._journal, self._folder = began.test_name, began.journal, began.folder
         self.repository, self.settings, self.ledger = began.repository, began.settings, began.ledger
         self._roots = began.roots
         self._record = Record(self._folder.read, self._folder.paths, self.label)
-        self._begin(began.time)
+        if began.resumed:
+            self._go_on(began.resumed)
+        else:
+            self._begin(began.time)
         atexit.register(self._at_exit)
         signals.watch(self._lock, self._end_by)
         try:
@@ -146,10 +156,25 @@ class Experiment(Writing):
         self._record = Record(silence.read, silence.paths, self.label)
         self._begin(now)
 
+    def _go_on(self, resumed: Resumed) -> None:
+        """Take a run up where it was left; the time in its history goes on from its start."""
+        past = 0.0
+
+        def lines() -> Iterator[layout.Line]:
+            nonlocal past
+            for line in record.history_lines(self._folder.read, self._folder.paths()):
+                if line:
+                    past = line.time
+                    yield line
+
+        self.uid, self._registered = resumed.uid, True
+        self._progress = dict(resumed.progress)
+        self._metrics = record.fold(lines())
+        self._masked = list(self.load_info("masked") or ())
+        self._open(max(past, time.time() - (values.time_seconds(self._progress.get("start")) or time.time())))
+
     def _begin(self, now: float) -> None:
-        self._mode = OPEN
-        self._clock = time.monotonic()
-        self._error_before = exits.reported()
+        self._open(0.0)
         self._progress = {
             **dict.fromkeys(("end", "end_code", "killed", "update_from")),
             "start": values.time_text(now),
@@ -163,6 +188,11 @@ class Experiment(Writing):
         self._save("test_name", self.test_name)
         self._save("progress", self._progress)
         self._save("uid", self.uid)
+
+    def _open(self, elapsed: float) -> None:
+        self._mode = OPEN
+        self._clock = time.monotonic() - elapsed
+        self._error_before = exits.reported()
         if self._params is not None:
             self._put("params", self._params)
 
@@ -246,6 +276,7 @@ class Experiment(Writing):
             self._end_by(error)
 
     def _end_by(self, error: BaseException | None) -> None:
+        error = signals.cause(error)
         if error is not None and not isinstance(error, SystemExit):
             self._run_hooks("on_exception", error)
         self.end(exits.code_of(error))
@@ -339,6 +370,7 @@ def start(
     repo: str | os.PathLike[str] | None = None,
     hooks: Iterable[ExpHook | type[ExpHook]] = (),
     distributed: bool | None = None,
+    resume: str | None = None,
 ) -> SimpleExperiment:
     """Start a :class:`SimpleExperiment`; the arguments are those of :class:`Experiment`.
 
@@ -347,7 +379,8 @@ def start(
         InvalidValue: For parameters that cannot be stored; nothing is started then.
         LumoError: See :meth:`Experiment.start`.
     """
-    return SimpleExperiment(exp_name, test_name, repo, hooks, params=params, distributed=distributed).start()
+    made = SimpleExperiment(exp_name, test_name, repo, hooks, params=params, distributed=distributed, resume=resume)
+    return made.start()
 
 
 def _hook(hook: ExpHook | type[ExpHook]) -> ExpHook:

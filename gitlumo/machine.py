@@ -6,6 +6,7 @@ import functools
 import hashlib
 import os
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 
@@ -19,6 +20,8 @@ class Process:
         host: Host name, or its hash, or None, as ``lumo.hostname`` says.
         boot: An id of the machine's current boot; None: unknown.
         namespace: The pid namespace; None: unknown.
+        image: See :func:`image_of`; None: unknown.
+        job: SLURM's id of the job that it belongs to, and how often that was started again; None: of none.
     """
 
     pid: int
@@ -26,6 +29,8 @@ class Process:
     host: str | None
     boot: str | None
     namespace: str | None
+    image: str | None = None
+    job: tuple[str, int] | None = None
 
 
 def this_process(hostname: str = "plain") -> Process:
@@ -39,21 +44,32 @@ def this_process(hostname: str = "plain") -> Process:
 
 @functools.lru_cache(maxsize=4)
 def _process(pid: int, hostname: str) -> Process:
-    return Process(pid, _start_of(pid), _host(hostname), _boot(), _namespace())
+    return Process(pid, _start_of(pid), _host(hostname), _boot(), _namespace(), image_of(pid), job())
 
 
 def is_dead(process: Process, here: Process) -> bool | None:
     """Whether a process has ended, as far as ``here`` may judge.
 
-    Only a process on the same host, boot and pid namespace may find another dead; for any other the answer is None.
+    Only a process on the same host, boot and pid namespace may find another dead, or one of the same SLURM job that
+    was started again since; for any other the answer is None.
     """
+    if process.job and here.job and process.job[0] == here.job[0] and process.job[1] < here.job[1]:
+        return True
     same = (process.host, process.boot, process.namespace) == (here.host, here.boot, here.namespace)
     if not same or process.boot is None:
         return None
     started = _start_of(process.pid)
     if started is None:
         return not exists(process.pid)
-    return process.start is not None and started != process.start
+    if process.start is not None and started != process.start:
+        return True
+    return process.image is not None and image_of(process.pid) not in (None, process.image)
+
+
+def job(environ: Mapping[str, str] = os.environ) -> tuple[str, int] | None:
+    """The SLURM job of this process, and how often it was started again (sbatch(1), ``SLURM_RESTART_COUNT``)."""
+    id, restarts = environ.get("SLURM_JOB_ID", ""), environ.get("SLURM_RESTART_COUNT", "0")
+    return (id, int(restarts)) if id and restarts.isdecimal() else None
 
 
 def exists(pid: int) -> bool:
@@ -68,13 +84,32 @@ def exists(pid: int) -> bool:
 
 
 def _start_of(pid: int) -> int | None:
-    """Field 22 of /proc/PID/stat (proc_pid_stat(5)); None: no such file; -1: a zombie, which will not write again."""
-    try:
-        with open(f"/proc/{pid}/stat", "rb") as source:
-            fields = source.read().rpartition(b")")[2].split()
-    except OSError:
+    """When a process started; None: there is none, or it cannot be known; -1: a zombie, which will not write again."""
+    fields = _stat(pid)
+    if not fields:
         return None
     return -1 if fields[0] in (b"Z", b"X") else int(fields[19])
+
+
+def image_of(pid: int) -> str | None:
+    """What tells the program that a process runs from one that it becomes by exec: same pid, same start.
+
+    The addresses of its code and stack, which the kernel draws anew at each exec (where it draws at all: then a process
+    that has become another program counts as alive until it ends).
+    """
+    fields = _stat(pid)
+    if len(fields) < 26 or fields[25] in (b"0", b"1"):  # not ours to see
+        return None
+    return hashlib.sha256(b" ".join(fields[23:26])).hexdigest()[:16]
+
+
+def _stat(pid: int) -> list[bytes]:
+    """/proc/PID/stat from its third field on (proc_pid_stat(5)); empty: there is no such file."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as source:
+            return source.read().rpartition(b")")[2].split()
+    except OSError:
+        return []
 
 
 def _host(hostname: str) -> str | None:

@@ -24,12 +24,18 @@ _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _URL_SECRET = re.compile(
     r"([?&](?:[\w-]*[_-])?(?:token|key|secret|password|signature|sig)=)[^&\s'\x22]+", re.IGNORECASE
 )
+_VARIABLE = re.compile(r"\boc\.env:\s*([\w.-]+)")
 _URL_USER = re.compile(r"\b([a-z][a-z0-9+.-]*://)([^\s/@:]*:[^\s/\x22']*|[^\s/@:]*)@", re.IGNORECASE)
 
 
 def is_secret_name(name: str) -> bool:
     """Whether a variable, an option or a parameter of this name holds a secret."""
     return _SECRET_NAME.search(_CAMEL.sub("_", name)) is not None
+
+
+def names_secret_variable(interpolation: str) -> bool:
+    """Whether an interpolation of OmegaConf asks for a variable of the environment that holds a secret."""
+    return any(is_secret_name(name) for name in _VARIABLE.findall(interpolation))
 
 
 def mask_text(text: str) -> str:
@@ -64,17 +70,19 @@ def mask_words(words: Sequence[str]) -> tuple[list[str], list[int]]:
 def mask_value(value: Any, path: str) -> tuple[Any, list[str]]:
     """A JSON value without secrets, and the paths at which they were: string values under a secret's name, tokens.
 
+    A string that is as a whole a path below the home folder begins with ``~`` then, and is not listed: nothing is lost.
+
     Args:
         value: What :func:`gitlumo.values.encode` returned.
         path: What to call the value itself.
     """
     if isinstance(value, str):
         new = mask_text(value)
-        return new, [path] if new != value else []
+        return home_relative(new), [path] if new != value or value == MASK else []
     if isinstance(value, list):
         pairs = [mask_value(item, f"{path}[{i}]") for i, item in enumerate(value)]
         return [new for new, _ in pairs], [where for _, paths in pairs for where in paths]
-    if isinstance(value, dict):
+    if isinstance(value, dict) and value.keys() != {"$bytes"}:  # base64 may look like anything
         result, masked = {}, []
         for key, item in value.items():
             if item and is_secret_name(key) and _is_text(item):
@@ -96,7 +104,7 @@ def _is_text(value: Any) -> bool:
 
 def home_relative(path: str) -> str:
     """An absolute path as ``~/...`` where it is below the home folder."""
-    home = os.path.expanduser("~").rstrip("/")
+    home = os.path.expanduser("~").rstrip("/") if path.startswith("/") else ""
     if home and (path == home or path.startswith(home + "/")):
         return "~" + path[len(home) :]
     return path

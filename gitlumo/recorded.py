@@ -96,6 +96,12 @@ class Recorded:
         """
         return self._reader.properties | {"metrics": self.metrics}
 
+    @property
+    def resumed(self) -> list[dict[str, Any]]:
+        """When and where the run was gone on with: ``[{time, host, pid, after}, ...]``; empty if never."""
+        listed = self._reader.progress.get("resumed")
+        return listed if isinstance(listed, list) else []
+
     def load_info(self, key: str) -> Any:
         """A property, None where there is none."""
         return self._reader.info(key)

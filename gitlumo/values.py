@@ -8,13 +8,18 @@ import enum
 import json
 import math
 import os
-from collections.abc import Mapping
+import re
+import reprlib
+from collections.abc import Iterable, Iterator
 from typing import Any
 
+from gitlumo import foreign
 from gitlumo.errors import FormatError, InvalidValue
 
-MAX_ARRAY = 1000
 MAX_DEPTH = 100
+MAX_VALUES = 2**21  # a file of 10 MiB, the most that the ledger takes, holds no more
+MAX_BITS = 14_280  # an integer of at most 4,299 digits: Python reads no more than 4,300 unless it is told to
+_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]{6,}>")
 _NOT_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
 Json = None | bool | int | float | str | list[Any] | dict[str, Any]
@@ -57,9 +62,9 @@ def float_name(value: float) -> str:
 def encode(value: object, path: str = "value") -> Json:
     """What JSON stores for a Python value.
 
-    Takes None, bool, int, float, str, bytes, mappings, lists, tuples, sets, paths, enums, dates, dataclass
-    instances, ``argparse.Namespace``, pydantic models, OmegaConf containers, numpy and torch scalars, and arrays
-    of at most 1,000 elements.
+    Takes None, bool, int, float, str, bytes, mappings, sequences, sets, paths, enums, dates, and what is such in
+    spirit: dataclass, attrs and pydantic objects, namespaces, OmegaConf containers, numpy and torch scalars, arrays of
+    at most 1,000 elements (docs/format.md, section 2).
 
     Args:
         value: The value.
@@ -68,49 +73,86 @@ def encode(value: object, path: str = "value") -> Json:
     Raises:
         InvalidValue: For what cannot be stored; the message names the path within the value.
     """
-    return _encode(value, path, 0)
+    return _Encoder().encode(value, path, 0)
 
 
-def _encode(value: Any, path: str, depth: int) -> Json:
-    kind = type(value)
-    if value is None or kind is bool:
-        return value  # type: ignore[no-any-return]
-    if kind is str:
-        return _string(value, path)
-    if kind is int:
-        return _integer(value, path)
-    if kind is float:
-        return value if math.isfinite(value) else {"$float": float_name(value)}
-    if depth > MAX_DEPTH:
-        raise InvalidValue(f"{path[:200]}: nested deeper than {MAX_DEPTH} levels, or in itself")
-    if isinstance(value, enum.Enum):
-        return _string(value.name or str(value), path)  # a Flag of no members has no name
-    if isinstance(value, str):
-        return _string(str.__str__(value), path)
-    if isinstance(value, int):
-        return _integer(int(value), path)
-    if isinstance(value, float):
-        return _encode(float(value), path, depth + 1)
-    if isinstance(value, (bytes, bytearray, memoryview)):
-        return {"$bytes": base64.b64encode(bytes(value)).decode("ascii")}
-    if isinstance(value, os.PathLike):
-        return _string(os.fsdecode(value), path)
-    if isinstance(value, datetime.datetime):
+class _Encoder:
+    """Encodes one value; counts what it holds, because an iterator may have no end."""
+
+    def __init__(self) -> None:
+        self.left = MAX_VALUES
+
+    def encode(self, value: Any, path: str, depth: int) -> Json:
+        kind = type(value)
+        if value is None or kind is bool:
+            return value  # type: ignore[no-any-return]
+        if kind is str:
+            return _string(value, path)
+        if kind is int:
+            return _integer(value, path)
+        if kind is float:
+            return value if math.isfinite(value) else {"$float": float_name(value)}
+        if depth > MAX_DEPTH:
+            raise InvalidValue(f"{path[:200]}: nested deeper than {MAX_DEPTH} levels, or in itself")
         try:
-            return (value if value.tzinfo else value.astimezone()).isoformat()  # a naive one is local time
-        except (ValueError, OverflowError) as error:
-            raise InvalidValue(f"{path}: {value} has no local time: {error}") from None
-    if isinstance(value, (datetime.date, datetime.time)):
-        return value.isoformat()
-    if isinstance(value, (list, tuple)):
-        return [_encode(item, f"{path}[{i}]", depth + 1) for i, item in enumerate(value)]
-    if isinstance(value, (set, frozenset)):
-        items = [_encode(item, f"{path}{{...}}", depth + 1) for item in value]
-        return sorted(items, key=lambda item: json.dumps(item, sort_keys=True, ensure_ascii=False))
-    fields = _fields(value)
-    if fields is not None:
-        return _mapping(fields, path, depth)
-    return _array(value, path, depth)
+            return self._encode(value, path, depth)
+        except InvalidValue:
+            raise
+        except foreign.NotStorable as error:
+            raise InvalidValue(f"{path[:200]}: {error}") from None
+        except Exception as error:  # the object's own code
+            said = f"reading this {kind.__module__}.{kind.__qualname__} raised {type(error).__name__}"
+            raise InvalidValue(f"{path[:200]}: {said}, so it cannot be stored") from None
+
+    def _encode(self, value: Any, path: str, depth: int) -> Json:
+        if isinstance(value, enum.Enum):
+            return _string(value.name or str(value), path)  # a Flag of no members has no name
+        if isinstance(value, str):
+            return _string(str.__str__(value), path)
+        if isinstance(value, int):
+            return _integer(int.__int__(value), path)
+        if isinstance(value, float):
+            return self.encode(float.__float__(value), path, depth)
+        if isinstance(value, (bytes, bytearray)) or (isinstance(value, memoryview) and value.format in ("B", "b", "c")):
+            return {"$bytes": base64.b64encode(bytes(value)).decode("ascii")}
+        if isinstance(value, os.PathLike):
+            return _string(os.fsdecode(value), path)
+        if isinstance(value, (datetime.date, datetime.time, datetime.timedelta)):
+            return _moment(value)
+        if isinstance(value, dict):
+            return self._mapping(value.items(), path, depth)
+        if isinstance(value, (list, tuple)) and not hasattr(type(value), "_fields"):
+            return self._list(value, path, depth)
+        if isinstance(value, (set, frozenset)):
+            items = [self.encode(item, f"{path}{{...}}", depth + 1) for item in self._counted(value, path)]
+            return sorted(items, key=lambda item: json.dumps(item, sort_keys=True, ensure_ascii=False))
+        if isinstance(value, tuple):
+            return self._mapping(zip(type(value)._fields, value, strict=True), path, depth)  # type: ignore[attr-defined]
+        known = foreign.plain(value)
+        if isinstance(known, foreign.Pairs):
+            return self._mapping(known.items, path, depth)
+        if isinstance(known, foreign.Items):
+            return self._list(known.items, path, depth)
+        return self.encode(known, path, depth)
+
+    def _list(self, items: Iterable[Any], path: str, depth: int) -> list[Json]:
+        return [self.encode(item, f"{path}[{i}]", depth + 1) for i, item in enumerate(self._counted(items, path))]
+
+    def _mapping(self, pairs: Iterable[tuple[Any, Any]], path: str, depth: int) -> dict[str, Json]:
+        result: dict[str, Json] = {}
+        for key, item in self._counted(pairs, path):
+            name = _key(key, path)
+            if name in result:
+                raise InvalidValue(f"{path}: two keys become {name!r}; rename one of them")
+            result[name] = self.encode(item, f"{path}.{name}", depth + 1)
+        return result
+
+    def _counted(self, items: Iterable[Any], path: str) -> Iterator[Any]:
+        for item in items:
+            self.left -= 1
+            if self.left < 0:
+                raise InvalidValue(f"{path}: more than {MAX_VALUES} values are too much; use exp.mk_bpath()")
+            yield item
 
 
 def _string(value: str, path: str) -> str:
@@ -123,39 +165,22 @@ def _string(value: str, path: str) -> str:
 
 def _integer(value: int, path: str) -> int:
     try:
-        str(value)
+        if value.bit_length() <= MAX_BITS:
+            str(value)  # the limit may be set lower than Python's own
+            return value
     except ValueError:
-        raise InvalidValue(f"{path}: an integer of {value.bit_length()} bits is too large; pass a string") from None
-    return value
+        pass
+    raise InvalidValue(f"{path}: an integer of {value.bit_length()} bits is too large; pass a string")
 
 
-def _fields(value: Any) -> Mapping[Any, Any] | None:
-    """The value as a mapping, where it is one in spirit."""
-    if isinstance(value, Mapping):
-        return value
-    kind = type(value)
-    if isinstance(value, type):
-        return None
-    if hasattr(kind, "__dataclass_fields__"):
-        return {name: getattr(value, name) for name in kind.__dataclass_fields__ if hasattr(value, name)}
-    if callable(getattr(kind, "model_dump", None)):  # pydantic
-        dumped: Mapping[Any, Any] = value.model_dump()
-        return dumped
-    if kind.__module__.partition(".")[0] == "omegaconf":
-        return dict(value.items()) if hasattr(kind, "items") else None
-    if kind.__module__ == "argparse" or kind.__name__ in ("Namespace", "SimpleNamespace"):
-        return dict(vars(value))
-    return None
-
-
-def _mapping(value: Mapping[Any, Any], path: str, depth: int) -> dict[str, Json]:
-    result: dict[str, Json] = {}
-    for key, item in value.items():
-        name = _key(key, path)
-        if name in result:
-            raise InvalidValue(f"{path}: two keys become {name!r}; rename one of them")
-        result[name] = _encode(item, f"{path}.{name}", depth + 1)
-    return result
+def _moment(value: datetime.date | datetime.time | datetime.timedelta) -> str | float | None:
+    if value != value:
+        return None  # pandas' NaT
+    if isinstance(value, datetime.timedelta):
+        return value.total_seconds()
+    if isinstance(value, datetime.datetime) and value.tzinfo is None:  # then it is local time
+        return datetime.datetime.combine(value.date(), value.time()).astimezone().isoformat()
+    return value.isoformat()
 
 
 def _key(key: object, path: str) -> str:
@@ -165,29 +190,10 @@ def _key(key: object, path: str) -> str:
         text = {None: "null", True: "true", False: "false"}[key]
     else:
         text = str(key)
+        if _ADDRESS.search(text):
+            raise InvalidValue(f"{path}: {ascii(text)[:80]} would be another key in each process; pass a string")
     _string(text, f"{path}.{ascii(text)[:40]}")
     return "$" + text if text.startswith("$") else text
-
-
-def _array(value: Any, path: str, depth: int) -> Json:
-    """numpy and torch scalars and small arrays, OmegaConf lists, pandas series: what has ``tolist``."""
-    if type(value).__module__.partition(".")[0] == "omegaconf":
-        return [_encode(item, f"{path}[{i}]", depth + 1) for i, item in enumerate(value)]
-    tolist = getattr(value, "tolist", None)
-    if not callable(tolist) or isinstance(value, type):
-        raise InvalidValue(
-            f"{path}: a {type(value).__module__}.{type(value).__qualname__} cannot be stored; "
-            "pass numbers, strings, lists or dicts, or str(value)"
-        )
-    size = value.numel() if callable(getattr(value, "numel", None)) else getattr(value, "size", 1)
-    if isinstance(size, int) and size > MAX_ARRAY:
-        raise InvalidValue(
-            f"{path}: an array of {size} elements is too large (at most {MAX_ARRAY}); save it below exp.mk_bpath()"
-        )
-    listed = tolist()
-    if type(listed) is type(value):
-        raise InvalidValue(f"{path}: a {type(value).__qualname__} cannot be stored")
-    return _encode(listed, path, depth + 1)
 
 
 def decode(value: Json) -> Any:
@@ -227,25 +233,33 @@ def number(value: object, path: str) -> int | float:
     """
     if type(value) is float:
         return value
-    if isinstance(value, int):
-        return _integer(int(value), f"metric {path!r}")
-    if isinstance(value, float):
-        return float(value)
-    item = getattr(value, "item", None)
-    if callable(item) and not isinstance(value, type):
-        try:
-            got = item()
-        except (ValueError, RuntimeError, TypeError):
-            got = None
-        if isinstance(got, (bool, int)):
-            return int(got)
-        if isinstance(got, float):
-            return float(got)
-    raise InvalidValue(f"metric {path!r}: {_shown(value)} is not a number")
+    try:
+        if isinstance(value, int):
+            return _integer(int.__int__(value), f"metric {path!r}")
+        if isinstance(value, float):
+            return float.__float__(value)
+        got = None if isinstance(value, type) else foreign.scalar(value)
+    except InvalidValue:
+        raise
+    except foreign.NotStorable as error:
+        raise InvalidValue(f"metric {path!r}: {error}") from None
+    except Exception:  # the object's own code, or an array of many elements
+        got = None
+    if isinstance(got, int):
+        return _integer(int(got), f"metric {path!r}")
+    if isinstance(got, float):
+        return float(got)
+    raise InvalidValue(f"metric {path!r}: {shown(value)} is not a number")
 
 
-def _shown(value: object) -> str:
-    text = repr(value)
+def shown(value: object) -> str:
+    """A value as an error shows it: its class, and as much of it as fits."""
+    short = reprlib.Repr()
+    short.maxlevel, short.maxstring = 2, 60  # a whole one may have no end
+    try:
+        text = short.repr(value)
+    except Exception:
+        text = "(which cannot be shown)"
     return f"{type(value).__name__} {text if len(text) <= 60 else text[:57] + '...'}"
 
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-import threading
 import time
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from gitlumo import arguments, ids, machine, privacy, values
+from gitlumo import arguments, ids, machine, privacy, signals, values
 from gitlumo.errors import InvalidName, InvalidValue, LumoWarning, StateError
 from gitlumo.recorded import ENDED, NEW, OPEN, READ, Recorded
 from gitlumo.store import layout, record
@@ -45,7 +44,7 @@ class Writing(Recorded):
         super().__init__(exp_name, test_name)
         self._pid = os.getpid()
         self._clock = 0.0
-        self._lock = threading.RLock()
+        self._lock = signals.Lock()
         self._metrics: dict[str, Metric] = {}
         self._names: dict[str, str] = {}
         self._hook_states: dict[str, dict[str, Any]] = {}
@@ -78,13 +77,13 @@ class Writing(Recorded):
         try:
             pairs = metrics.items()
         except AttributeError:
-            raise InvalidValue(f"metrics must be a dict such as {{'acc': .93}}, not {metrics!r}") from None
+            raise InvalidValue(f"metrics must be a dict such as {{'acc': .93}}, not {values.shown(metrics)}") from None
         numbers: dict[str, int | float] = {}
         for key, value in pairs:
             if key not in known:
                 arguments.check_metric(key)
             numbers[key] = value if type(value) is float else values.number(value, key)
-        if step is not None and type(step) is not int:
+        if step is not None and (type(step) is not int or step.bit_length() > arguments.MAX_BITS):
             step = arguments.integer(step, "step")
         stored = self._encode_companions(companions) if companions else None
         kept = values.decode(stored) if stored else {}  # masked, and as it is now, whatever becomes of the caller's

@@ -27,19 +27,20 @@ MAX_PENDING = 16 * 1024 * 1024
 class Journal:
     """The writer of one run's info_dir; only its owner has one."""
 
-    def __init__(self, info_dir: str, trouble: Callable[[OSError], None]):
+    def __init__(self, info_dir: str, trouble: Callable[[OSError], None], chunk: int = 0):
         """Open a folder that exists.
 
         Args:
             info_dir: The folder.
             trouble: Told of each failure to write; what could not be written is kept and tried again later.
+            chunk: The number of the chunk of history to go on with.
         """
         self.info_dir = info_dir
         self.dropped = 0
         self._trouble = trouble
         self._fd = -1
         self._file = (0, 0)
-        self._chunk = 0
+        self._chunk = chunk
         self._size = 0
         self._torn = False
         self._all_but_newline = False
@@ -320,6 +321,12 @@ class Folder:
         if begun - signature[2] > _RACY_NS:
             self._known[path] = signature, blob
         return blob
+
+
+def last_chunk(info_dir: str) -> int:
+    """The number of a run's last chunk of history."""
+    numbers = (layout.chunk_number(path) for path in Folder(info_dir, layout.MAX_FILE).paths())
+    return max((number for number in numbers if number is not None), default=0)
 
 
 _OWNER = _TEMPORARY + "repository"

@@ -90,13 +90,16 @@ class Ledger(Upkeep):
         parents, known, runs, told = [base], set(), [], []
         for reading in readings:
             event, there = reading.event, here.get(reading.identity.uid)
-            known |= {entry.id for _, entry in walk(staging, there.folder)} if there else set()
+            if there:
+                known |= {entry.id for _, entry in walk(staging, there.folder)}
             record = _record(staging, reading, known)
             run = Run(reading.identity, record, folder=record)
             runs.append(run)
             if there is None or join.unite(there, run) != there:
                 told.append(event)
-            if there is None and event.snapshot and self.has_code(event.snapshot):
+            code = reading.blobs.get(layout.info_path("git"))
+            is_new_code = there is None or (code is not None and code.id not in known)
+            if event.snapshot and is_new_code and self.has_code(event.snapshot):
                 parents.append(event.snapshot)
         joined = trees.put_among(staging, root, runs, namesakes)
         if joined == root:

@@ -86,10 +86,19 @@ def open_run(run: OpenRun, max_file: int, here: machine.Process) -> Pending | No
 def _owner(pinfo: Any, image: str | None) -> machine.Process:
     pinfo = pinfo if isinstance(pinfo, dict) else {}
     obj = pinfo.get("obj") if isinstance(pinfo.get("obj"), dict) else {}
-    started = (obj or {}).get("ticks")
-    fields = [pinfo.get(key) if isinstance(pinfo.get(key), str) else None for key in ("host", "boot", "namespace")]
-    pid = pinfo.get("pid")
-    return machine.Process(pid if type(pid) is int else 0, started if type(started) is int else None, *fields, image)
+    pid, started, restarts = pinfo.get("pid"), (obj or {}).get("ticks"), pinfo.get("restarts")
+    host, boot, namespace, job = (
+        pinfo[key] if isinstance(pinfo.get(key), str) else None for key in ("host", "boot", "namespace", "job")
+    )
+    return machine.Process(
+        pid if type(pid) is int else 0,
+        started if type(started) is int else None,
+        host,
+        boot,
+        namespace,
+        image,
+        (job, restarts if type(restarts) is int else 0) if job else None,
+    )
 
 
 def mark_killed(pending: Pending, seq: int) -> None:
