@@ -14,14 +14,15 @@ from gitlumo import ids, machine, values
 from gitlumo.config import Settings, read_settings
 from gitlumo.errors import LumoError, StateError
 from gitlumo.git.repository import Repository, load_engines, open_repository
-from gitlumo.store import journal
+from gitlumo.store import journal, layout
 from gitlumo.store.journal import Folder, Journal
 
 if TYPE_CHECKING:
+    from gitlumo.handing import Handed
     from gitlumo.resuming import Resumed
     from gitlumo.store.ledger import Ledger
 
-TEST_NAME = "LUMO_EXP_TEST_NAME"
+HANDED_SECONDS = 2.0  # to wait until another process has written whose a folder is
 
 
 @dataclass
@@ -36,7 +37,9 @@ class Beginning:
         roots: ``info_root``, ``blob_root``, ``cache_root``.
         warnings: What to tell the user.
         test_name: The run's name.
+        uid: Its uid, where another process has said it; None: a new one.
         resumed: The run that goes on, if it is no new one.
+        joined: Whether another process records the run, and this one only belongs to it.
         journal: Its writer.
         folder: Its files.
     """
@@ -48,7 +51,9 @@ class Beginning:
     roots: dict[str, str]
     warnings: list[str] = field(default_factory=list)
     test_name: str = ""
+    uid: str | None = None
     resumed: Resumed | None = None
+    joined: bool = False
     journal: Journal = field(init=False)
     folder: Folder = field(init=False)
 
@@ -59,15 +64,17 @@ def begin(
     repo: str | os.PathLike[str] | None,
     trouble: Callable[[OSError], None],
     resume: str | None = None,
+    handed: Handed | None = None,
 ) -> Beginning:
     """Open the repository, recover what dead runs left, and claim the run's folder, or that of one that goes on.
 
     Args:
         exp_name: The experiment.
-        test_name: The run; None: ``LUMO_EXP_TEST_NAME`` (used once), else the next of the day.
+        test_name: The run; None: as another process has said, else the next of the day.
         repo: A folder in the repository; None: the current one.
         trouble: See :class:`gitlumo.store.journal.Journal`.
         resume: See :func:`gitlumo.resuming.find`; None: it is a new run.
+        handed: What another process has said of this run.
 
     Raises:
         NotARepository: Outside a git repository.
@@ -85,8 +92,6 @@ def begin(
 
     ledger = Ledger(repository, settings)
     began = Beginning(repository, settings, ledger, time.time(), roots(settings, ledger.lumo_dir))
-    if test_name is None and os.environ.get(TEST_NAME):
-        test_name = ids.check_test_name(os.environ.pop(TEST_NAME))
     if not repository.identity[1]:
         began.warnings.append(
             f"git does not know who you are; commits will bear {repository.identity[0]}\n"
@@ -97,11 +102,15 @@ def begin(
         began.warnings.append(f"the branch {settings.branch} was deleted; this run brings it back at {lost[:12]}")
     _recover(began)
     if resume is not None:
-        _resume(began, exp_name, test_name, resume)
+        _resume(began, exp_name, handed.test_name if handed else test_name, resume)
     elif (machine.job() or ("", 0))[1]:
         began.warnings.append("SLURM has started this job again; resume='auto' goes on with the run that it had")
-    if began.resumed is None:
+    if began.resumed is None and handed:
+        _claim_handed(began, exp_name, handed)
+    elif began.resumed is None:
         _claim(began, exp_name, test_name)
+    if began.joined:
+        return began
     info_dir = began.resumed.info_dir if began.resumed else None
     info_dir = info_dir or os.path.join(began.roots["info_root"], exp_name, began.test_name)
     began.journal = Journal(info_dir, trouble, journal.last_chunk(info_dir) if began.resumed else 0)
@@ -142,6 +151,49 @@ def _resume(began: Beginning, exp_name: str, test_name: str | None, resume: str)
     if found:
         began.resumed = take_over(began.ledger, found, began.roots["info_root"])
         began.test_name = began.resumed.test_name
+
+
+def _claim_handed(began: Beginning, exp_name: str, handed: Handed) -> None:
+    """Make the folder of a run that another process has named; or join the run, if somebody alive records it."""
+    from gitlumo.store.recovery import find_published
+
+    info_dir = os.path.join(began.roots["info_root"], exp_name, handed.test_name)
+    if not (handed.uid and find_published(began.ledger, handed.uid, exp_name, handed.test_name)):
+        try:
+            _claim(began, exp_name, handed.test_name)
+            began.uid = handed.uid
+            return
+        except StateError:
+            if handed.uid is None or not _is_of(info_dir, handed.uid):
+                raise
+    if _is_recorded(began, handed.uid, info_dir):
+        began.joined, began.uid, began.test_name = True, handed.uid, handed.test_name
+    else:  # it has ended: a second owner would only lose what it records
+        _claim(began, exp_name, None)
+
+
+def _is_of(info_dir: str, uid: str) -> bool:
+    """Whether a folder is that of a run; one that was made just now says so in a moment."""
+    until, folder = time.monotonic() + HANDED_SECONDS, Folder(info_dir, 0)
+    while (said := folder.read(layout.info_path("uid"))) is None and time.monotonic() < until:
+        time.sleep(0.01)
+    return said is not None and said.strip() == f'"{uid}"'.encode()
+
+
+def _is_recorded(began: Beginning, uid: str, info_dir: str) -> bool:
+    """Whether a run has a living owner; one that was begun just now is registered in a moment."""
+    from gitlumo.store.pending import pending_runs
+
+    settings, until = began.settings, time.monotonic() + HANDED_SECONDS
+    while time.monotonic() < until:
+        for pending in pending_runs(began.ledger.lumo_dir, settings.snapshot_max_file, settings.hostname):
+            if pending.run.uid == uid:
+                return pending.lives
+        progress = Folder(info_dir, 0).read(layout.info_path("progress"))
+        if progress is None or b'"end": null' not in progress:
+            return False
+        time.sleep(0.02)
+    return False
 
 
 def _claim(began: Beginning, exp_name: str, test_name: str | None) -> None:

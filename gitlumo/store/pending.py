@@ -44,6 +44,11 @@ class Pending:
         return self.record.progress.get("end") is not None
 
     @property
+    def lives(self) -> bool:
+        """Whether it has an owner that may write again, as far as this machine may judge."""
+        return not self.final if self.ended else not self.dead
+
+    @property
     def final(self) -> bool:
         """Whether it has ended, and nobody but us will publish it: its owner has left it, or is dead."""
         return self.ended and (self.run.left or self.dead is True)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from gitlumo import machine
 from gitlumo.errors import FormatError, LumoError
 from gitlumo.store import journal, layout, record, trees
+from gitlumo.store.join import Run
 from gitlumo.store.journal import Folder, OpenRun
 from gitlumo.store.ledger import Ledger
 from gitlumo.store.pending import Pending, mark_killed, open_run
@@ -105,9 +106,14 @@ def publish(ledger: Ledger, pending: Pending) -> None:
 
 
 def _published_seq(ledger: Ledger, identity: layout.Identity) -> int:
-    view = ledger.view()
-    found = trees.find(view.objects, view.tree, identity.uid, [(identity.exp_name, identity.test_name)])
+    found = find_published(ledger, identity.uid, identity.exp_name, identity.test_name)
     return found.identity.seq if found else 0
+
+
+def find_published(ledger: Ledger, uid: str, exp_name: str, test_name: str) -> Run | None:
+    """A run in the ledgers here; None if they do not have it under that name."""
+    view = ledger.view()
+    return trees.find(view.objects, view.tree, uid, [(exp_name, test_name)])
 
 
 def unpublished(ledger: Ledger, info_root: str, result: Recovered) -> list[Pending]:
