@@ -138,6 +138,9 @@ def _head(run: Mapping[str, Any], has_code: Callable[[str], bool]) -> Iterator[s
         yield f"progress  {share}, last heard {heard}"
     elif progress.get("end_code"):
         yield f"ended     with status {progress['end_code']}"
+    for again in _maps(progress.get("resumed")):
+        where = f" on {again['host']}" if again.get("host") else ""
+        yield f"resumed   {str(again.get('time')).replace('T', ' ')}{where}, it was {again.get('after')}"
     yield f"uid       {run['uid']}"
     if run["tags"]:
         yield f"tags      {' '.join(map(str, run['tags']))}"

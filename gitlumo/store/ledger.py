@@ -209,7 +209,10 @@ class Ledger(Upkeep):
                     self._heal()
                 except (GitError, OSError) as error:
                     if base and refs.read(ref) != tip:
-                        pack.remove_pack(base)
+                        if isinstance(error, RefMoved):
+                            pack.remove_pack(base)
+                        else:  # the reflog may name the commit already: git's gc knows when nothing does any more
+                            pack.unkeep(base)
                     if attempt + 1 == ATTEMPTS or not (isinstance(error, RefMoved) or requests):
                         raise
                     company = isinstance(error, RefMoved)  # whatever is wrong with the others' is no matter of mine

@@ -17,7 +17,7 @@ from gitlumo.git.repository import Repository
 from gitlumo.store.branch import Branch
 from gitlumo.store.journal import open_runs, write_whole
 
-LOCK_AGE = 1.0
+LOCK_AGE, SHARED_LOCK_AGE = 1.0, 60.0
 LOCK_SECONDS = 10.0
 ROLL_UP_AT = 60
 ROLL_UP_PAUSE = 60.0
@@ -53,8 +53,13 @@ class Upkeep(Branch):
 
     @property
     def branch_lock(self) -> str:
-        """The file that git makes while it moves the branch."""
-        return os.path.join(self.repository.location.common_dir, self.settings.ref + ".lock")
+        """The file that git makes while it moves the branch; in a reftable, while it moves any ref."""
+        name = "reftable/tables.list.lock" if self._shares_lock else self.settings.ref + ".lock"
+        return os.path.join(self.repository.location.common_dir, name)
+
+    @property
+    def _shares_lock(self) -> bool:
+        return self.repository.location.ref_store != "files"
 
     def _free_branch(self) -> None:
         """Remove git's lock of the branch where a writer of ours was killed while it held it.
@@ -66,23 +71,19 @@ class Upkeep(Branch):
             found = os.stat(self.branch_lock)
         except OSError:
             return
-        if time.time() - found.st_mtime < LOCK_AGE:
+        if time.time() - found.st_mtime < (SHARED_LOCK_AGE if self._shares_lock else LOCK_AGE):
             return
         for base, note in pack.kept_packs(self.place):
             with contextlib.suppress(OSError):
                 waited = found.st_mtime - os.stat(base + ".keep").st_mtime
-                if (
-                    owner_is_gone(note)
-                    and -0.1 <= waited < LOCK_SECONDS
-                    and self._locked_for() in (b"", note.split()[1])
-                ):
+                if owner_is_gone(note) and -0.1 <= waited < LOCK_SECONDS and self._is_lock_for(note.split()[1]):
                     os.unlink(self.branch_lock)
                     return
 
-    def _locked_for(self) -> bytes:
-        """What the branch is to become, as its lock says."""
+    def _is_lock_for(self, tip: bytes) -> bool:
+        """Whether the lock is that of a writer of this commit, as far as it says so."""
         with open(self.branch_lock, "rb") as source:
-            return source.read(100).strip()
+            return self._shares_lock or source.read(100).strip() in (b"", tip)
 
     def _heal(self) -> None:
         """Index packs again of which gc took the index away."""

@@ -16,7 +16,7 @@ from gitlumo import Experiment, SimpleExperiment
 from gitlumo.config import read_settings
 from gitlumo.errors import LumoError, LumoWarning, NotALedger, RefMoved
 from gitlumo.git.repository import open_repository
-from gitlumo.store import journal, recovery
+from gitlumo.store import journal, recovery, upkeep
 from gitlumo.store.ledger import Ledger
 
 pytestmark = pytest.mark.damages
@@ -282,6 +282,36 @@ exp.checkpoint()
     assert len(runs(git)) == 2
     assert '"killed": "' in git("log", "-p", "--format=", REF)
     fsck(repo)
+
+
+def test_a_lock_of_all_refs_that_a_killed_writer_left(git, fsck, tmp_path, monkeypatch):
+    """Where refs are kept as reftable: it may be anybody's, so it must be an old one."""
+    path = tmp_path / "tables"
+    if subprocess.run(["git", "init", "-q", "--ref-format=reftable", path], check=False).returncode:
+        pytest.skip("git is too old for reftable")
+    monkeypatch.chdir(path)
+    script = """
+import os, gitlumo
+exp = gitlumo.Experiment('digits').start()
+def move(name, old, new, message):
+    open('.git/reftable/tables.list.lock', 'x').close()
+    os.kill(os.getpid(), 9)
+exp.ledger.repository.refs.move = move
+exp.checkpoint()
+"""
+    assert subprocess.run([sys.executable, "-c", script], check=False, timeout=60).returncode == -9
+    lock = path / ".git/reftable/tables.list.lock"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("gitlumo.store.ledger.ATTEMPTS", 3)
+        assert "lock" in said(lambda: record("other"))
+    assert lock.exists()
+    for file in [lock, *Path(".git/objects/pack").glob("*.keep")]:
+        found = file.stat().st_mtime - upkeep.SHARED_LOCK_AGE
+        os.utime(file, (found, found))
+    assert said(lambda: record("third")) == ""
+    assert not lock.exists()
+    assert len(runs(git)) == 3
+    fsck(path)
 
 
 def test_somebody_elses_lock_is_left_alone(repo, git, monkeypatch):
