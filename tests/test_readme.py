@@ -31,7 +31,7 @@ def test_the_snippets_and_commands_run(trained, git):
     assert (done.returncode, done.stderr) == (0, "")
     assert "finished acc=0.75" in done.stdout
     assert "Snapshot of the work tree" in done.stdout
-    assert git("status", "--short").split() == ["??", "snippet0.py", "??", "snippet1.py"]
+    assert git("status", "--short").split() == ["??", "snippet0.py", "??", "snippet1.py", "??", "snippet2.py"]
 
 
 def test_the_map_names_every_room():
