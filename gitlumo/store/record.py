@@ -252,12 +252,12 @@ class Record:
     @property
     def note(self) -> str:
         """The note: as edited, else as the run wrote it."""
-        return str(self._edited()["note"])
+        return str(self.edited["note"])
 
     @property
     def deprecated(self) -> bool:
         """Whether somebody marked the run as deprecated."""
-        return bool(self._edited()["deprecated"])
+        return bool(self.edited["deprecated"])
 
     def text(self, key: str) -> str | None:
         """A string that the run dumped, None where there is none."""
@@ -318,12 +318,13 @@ class Record:
             key = layout.info_key(path)
             if key is not None:
                 result[key] = self.info(key)
-        result.update(self._edited())
+        result.update(self.edited)
         result["state"] = state_of(result["progress"] or {})
         result["metrics"] = self.metrics
         return result
 
-    def _edited(self) -> dict[str, Any]:
+    @property
+    def edited(self) -> dict[str, Any]:
         """note, tags, deprecated, backup and rerun: what the run wrote, overlaid with the active edits."""
         tags = self.info("tags")
         rerun = self.info("rerun")

@@ -1,0 +1,133 @@
+"""A run as one row of columns, which conditions ask for and tables show; and how SQLite holds a value.
+
+A column is a *field* (one of :data:`FIELDS`), a parameter (``params.optim.lr``) or a metric (``metrics.acc``, its best
+value; ``metrics.acc.last``, ``.min``, ``.max``). Nested parameters are flat; a list stays one value.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from gitlumo import values
+from gitlumo.store import record
+from gitlumo.store.record import Record
+
+FIELDS = {
+    "exp": "the exp_name",
+    "name": "the test_name",
+    "uid": "the uid",
+    "state": "running, finished, failed or killed",
+    "start": "when it started: a time",
+    "end": "when it ended: a time",
+    "took": "how long it took, in seconds",
+    "ratio": "how far it is, from 0 to 1",
+    "end_code": "the status with which it ended",
+    "note": "the note",
+    "tag": "its tags: a list",
+    "deprecated": "whether it was marked as deprecated: true or false",
+    "host": "the machine on which it ran",
+    "command": "the command line",
+    "git.commit": "the commit of its code",
+    "git.head": "the commit on which that was made",
+    "git.branch": "the branch that was checked out",
+    "exception": "the type of the exception that ended it",
+    "rerun.from": "the uid of the run that it repeats",
+}
+TIMES = frozenset({"start", "end"})
+PARAMS, METRICS = "params.", "metrics."
+Column = bool | int | float | str | bytes | None | list[Any] | dict[str, Any]
+
+_INT64 = 1 << 63
+
+
+def columns_of(run: Record) -> dict[str, Column]:
+    """A run's columns; what it has not is absent. Times are seconds since 1970.
+
+    Raises:
+        FormatError: If a file of it is damaged.
+    """
+    progress, edited = run.progress, run.edited
+    git, pinfo, execute = (_map(run.info(key)) for key in ("git", "pinfo", "execute"))
+    start, end = values.time_seconds(progress.get("start")), values.time_seconds(progress.get("end"))
+    heard = end if end is not None else values.time_seconds(progress.get("last_edit_time"))
+    found: dict[str, Any] = {
+        "exp": run.info("exp_name"),
+        "name": run.info("test_name"),
+        "uid": run.uid,
+        "state": record.state_of(progress),
+        "start": start,
+        "end": end,
+        "took": None if start is None or heard is None else round(heard - start, 3),
+        "ratio": progress.get("ratio"),
+        "end_code": progress.get("end_code"),
+        "note": edited["note"] or None,
+        "tag": edited["tags"] or None,
+        "deprecated": True if edited["deprecated"] else None,
+        "host": pinfo.get("host"),
+        "command": _command(_map(pinfo.get("obj")).get("argv") or execute.get("exec_argv")),
+        "git.commit": git.get("commit"),
+        "git.head": git.get("head"),
+        "git.branch": git.get("branch"),
+        "exception": _map(run.info("exception")).get("type"),
+        "rerun.from": _map(edited["rerun"]).get("from"),
+    }
+    result: dict[str, Column] = {key: value for key, value in found.items() if value is not None}
+    result.setdefault("deprecated", False)
+    params = run.info("params")
+    for key, value in flat(params).items() if isinstance(params, Mapping) else ():
+        result[PARAMS + key] = value
+    for key, metric in run.metrics.items():
+        best = result[METRICS + key] = metric.get("best")
+        for more in ("last", "min", "max"):
+            if not same(metric.get(more), best):
+                result[f"{METRICS}{key}.{more}"] = metric.get(more)
+    return result
+
+
+def _map(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _command(argv: object) -> str | None:
+    import shlex
+
+    return shlex.join(map(str, argv)) if isinstance(argv, list) and argv else None
+
+
+def same(a: object, b: object) -> bool:
+    """Whether two values are the same one: of one type, equal, or both NaN."""
+    return type(a) is type(b) and (a == b or (a != a and b != b))
+
+
+def flat(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested parameters as one level: ``{'optim': {'lr': .1}}`` becomes ``{'optim.lr': .1}``."""
+    result: dict[str, Any] = {}
+    for key, item in value.items():
+        name = f"{prefix}{key}"
+        if isinstance(item, Mapping) and item:
+            result.update(flat(item, f"{name}."))
+        else:
+            result[name] = item
+    return result
+
+
+# SQLite holds 64-bit integers, floats but NaN, and texts as they are; everything else is a blob of JSON.
+
+
+def to_sql(value: Column) -> int | float | str | bytes:
+    """A value as SQLite holds it."""
+    if type(value) is str:
+        return value
+    if type(value) is float and not math.isnan(value):
+        return value
+    if type(value) is int and -_INT64 <= value < _INT64:
+        return value
+    return json.dumps(values.encode(value), ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()
+
+
+def from_sql(held: int | float | str | bytes) -> Any:
+    """The inverse of :func:`to_sql`."""
+    return values.decode(json.loads(held)) if isinstance(held, bytes) else held
