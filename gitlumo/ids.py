@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import unicodedata
@@ -109,6 +110,7 @@ def is_sound_name(name: object) -> bool:
     return size <= MAX_NAME_BYTES and not _UNSOUND.search(name)
 
 
+@functools.lru_cache(maxsize=1024)
 def key_to_filename(key: object) -> str:
     """The file name (without ending) under which a key of ``info/`` or ``text/`` is kept.
 

@@ -42,7 +42,7 @@ def from_bytes(data: bytes) -> Json:
         FormatError: If it is not JSON.
     """
     try:
-        value: Json = json.loads(data.decode("utf-8"), parse_constant=_not_json)
+        value: Json = _decoder.decode(data.decode("utf-8"))
         if b"\\u" in data:
             json.dumps(value, ensure_ascii=False).encode("utf-8")  # no lone surrogates
     except (ValueError, RecursionError) as error:
@@ -52,6 +52,9 @@ def from_bytes(data: bytes) -> Json:
 
 def _not_json(name: str) -> None:
     raise ValueError(f"a bare {name}")
+
+
+_decoder = json.JSONDecoder(parse_constant=_not_json)
 
 
 def float_name(value: float) -> str:

@@ -107,10 +107,18 @@ class Branch:
         if self.repository.is_partial:
             self.complete()
         staging = Staging(self.repository.objects)
+        return View(staging, self.joined(staging, tips.values()), tips)
+
+    def joined(self, staging: Staging, tips: Iterable[str]) -> str | None:
+        """The tree of the join of some ledgers; None: of none.
+
+        Raises:
+            MissingObject: If one of the tips is not there any more.
+        """
         tree: str | None = None
-        for tip in self._heads(staging, tips.values()):
+        for tip in self._heads(staging, tips):
             tree = trees.join_trees(staging, tree, read_commit(staging, tip).tree)
-        return View(staging, tree, tips)
+        return tree
 
     def complete(self) -> None:
         """Have git bring what the tips' trees lack in a partial clone.

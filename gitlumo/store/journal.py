@@ -19,7 +19,7 @@ from gitlumo.git import untracked
 from gitlumo.git.objects import BLOB, object_id
 from gitlumo.store import layout
 
-_TEMPORARY = ".lumo-"
+TEMPORARY = ".lumo-"
 _LAZY = 64 * 1024
 MAX_PENDING = 16 * 1024 * 1024
 
@@ -191,7 +191,7 @@ def write_whole(path: str, data: bytes) -> Signature:
         OSError: If it cannot be written; the old content stays.
     """
     folder = os.path.dirname(path)
-    temporary = os.path.join(folder, f"{_TEMPORARY}{os.getpid()}-{os.urandom(4).hex()}")
+    temporary = os.path.join(folder, f"{TEMPORARY}{os.getpid()}-{os.urandom(4).hex()}")
     os.makedirs(folder, exist_ok=True)
     try:
         with open(temporary, "xb") as out:
@@ -266,7 +266,7 @@ class Folder:
             return
         for entry in entries:
             path = prefix + entry.name
-            if entry.name.startswith(_TEMPORARY):
+            if entry.name.startswith(TEMPORARY):
                 continue
             reason, size = self._reason(entry, path), None
             if reason is None and entry.is_dir(follow_symlinks=False):
@@ -329,7 +329,7 @@ def last_chunk(info_dir: str) -> int:
     return max((number for number in numbers if number is not None), default=0)
 
 
-_OWNER = _TEMPORARY + "repository"
+_OWNER = TEMPORARY + "repository"
 
 
 def claim(info_dir: str, lumo_dir: str) -> None:
@@ -340,6 +340,14 @@ def claim(info_dir: str, lumo_dir: str) -> None:
     """
     with open(os.path.join(info_dir, _OWNER), "wb") as out:
         out.write(os.fsencode(lumo_dir))
+
+
+def home_of(info_dir: str) -> str | None:
+    """gitlumo's folder in the repository to which a run's folder belongs; None where it does not say."""
+    with contextlib.suppress(OSError), open(os.path.join(info_dir, _OWNER), "rb") as source:
+        return os.fsdecode(source.read())
+    default = os.path.dirname(os.path.dirname(os.path.dirname(info_dir)))  # <lumo dir>/info/<exp_name>/<test_name>
+    return default if os.path.basename(default) == "lumo" else None
 
 
 def belongs_to(info_dir: str, lumo_dir: str) -> bool:

@@ -40,6 +40,7 @@ _CHUNK_NAME = re.compile(r"history/(\d{5,})\.jsonl", re.ASCII)
 _START = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", re.ASCII)
 _EDIT_NAME = re.compile(r"([0-8]\d{16})-([0-9a-f]{16})\.json", re.ASCII)
 MAX_EDIT_TIME = 89999999999999999
+UNDO = "undo"
 
 
 # Paths (section 1)
@@ -125,11 +126,14 @@ class Identity:
 def read_identity(read: Read) -> Identity | None:
     """The identity that a folder's files give; None: the folder is no run."""
     try:
-        uid, exp_name, test_name, progress = (
-            values.from_bytes(read(f"info/{key}.json") or b"") for key in ("uid", "exp_name", "test_name", "progress")
-        )
+        return identity_of(lambda key: values.from_bytes(read(f"info/{key}.json") or b""))
     except FormatError:
         return None
+
+
+def identity_of(info: Callable[[str], Any]) -> Identity | None:
+    """The identity that a run's properties give; None: it is no run."""
+    uid, exp_name, test_name, progress = (info(key) for key in ("uid", "exp_name", "test_name", "progress"))
     if not isinstance(progress, dict):
         return None
     seq = progress.get("seq", 0)
@@ -321,19 +325,27 @@ def parse_edit(name: str, data: bytes, uid: str) -> Edit | None:
     return Edit(name, uid, kind, value.get("value"), by, at, match[2])
 
 
-def active_edits(edits: Iterable[Edit]) -> list[Edit]:
-    """The edits that no active later ``undo`` names, in name order, without the undos."""
+def edit_to_bytes(edit: Edit) -> bytes:
+    """An edit's file; its name is not in it."""
+    named = {key: getattr(edit, key) for key in ("uid", "kind", "value", "by", "at", "id")}
+    return values.to_bytes(named)
+
+
+def standing_edits(edits: Iterable[Edit]) -> list[Edit]:
+    """The edits that no active later ``undo`` names, in name order, undos among them."""
     undone: set[str] = set()
-    active = []
+    standing = []
     for edit in sorted(edits, key=lambda edit: edit.name, reverse=True):
-        if edit.id in undone:
-            continue
-        if edit.kind == "undo":
-            if isinstance(edit.value, str):
+        if edit.id not in undone:
+            standing.append(edit)
+            if edit.kind == UNDO and isinstance(edit.value, str):
                 undone.add(edit.value)
-        else:
-            active.append(edit)
-    return active[::-1]
+    return standing[::-1]
+
+
+def active_edits(edits: Iterable[Edit]) -> list[Edit]:
+    """The same without the undos."""
+    return [edit for edit in standing_edits(edits) if edit.kind != UNDO]
 
 
 # Messages (section 7)

@@ -6,10 +6,10 @@ import contextlib
 import os
 import random
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
-from gitlumo.errors import GitError, LumoError, MissingObject, NotALedger, RefMoved, TooNew
+from gitlumo.errors import GitError, LumoError, MissingObject, NoSuchRun, NotALedger, RefMoved, TooNew
 from gitlumo.git import pack
 from gitlumo.git.objects import (
     FILE_MODE,
@@ -60,6 +60,37 @@ class Ledger(Upkeep):
             OSError: If the disk is full or read-only.
         """
         return self._advance(self._read(event), f"lumo {event.kind}: {event.subject}")
+
+    def edit(self, names: Sequence[tuple[str, str]], edit: layout.Edit, subject: str) -> str:
+        """Add an edit to a published run; its time is above those of all edits that are there by then.
+
+        Args:
+            names: The (exp_name, test_name) under which the run may lie.
+            edit: The edit; its name is made here.
+            subject: The commit's first line.
+
+        Returns:
+            A tip that has it.
+
+        Raises:
+            NoSuchRun: If no ledger here has the run.
+            LumoError: See :meth:`publish`.
+        """
+
+        def build(staging: Staging, base: str) -> str:
+            root = read_commit(staging, base).tree
+            namesakes = trees.gather(staging, root, names)
+            there = next((run for run in namesakes.values() if run.uid == edit.uid), None)
+            if there is None or there.purged:
+                raise NoSuchRun("the ledger does not have this run" if there is None else "this run was purged")
+            if any(name.endswith(f"-{edit.id}.json") for name in there.edits):
+                return base  # by an attempt of which only the end went wrong
+            name = layout.edit_name(layout.next_edit_time(there.edits, time.time()), edit.id)
+            edits = {**there.edits, name: staging.add_blob(layout.edit_to_bytes(edit))}
+            joined = trees.put_among(staging, root, [replace(there, edits=edits)], namesakes)
+            return self._commit(staging, joined, [base], layout.event_message([("edit", edit.uid, subject)]))
+
+        return self._advance(None, f"lumo edit: {subject}", build)
 
     def _read(self, event: Event) -> _Reading:
         blobs = event.folder.blobs(self.repository.location.hash_name)
@@ -164,13 +195,14 @@ class Ledger(Upkeep):
         message = layout.merge_message(len(heads), paths)
         return staging.add_commit(Commit(tree or "", tuple(heads), stamp, stamp, message))
 
-    def _advance(self, mine: _Reading | None, why: str) -> str:
+    def _advance(self, mine: _Reading | None, why: str, build: Callable[[Staging, str], str] | None = None) -> str:
         """Move the branch: one pack, then compare-and-swap; again if it had moved.
 
         Args:
             mine: What is to be published, besides events that wait in the queue; None: nothing, but the local branch
                 takes in the others.
             why: For the reflog.
+            build: Makes, instead of ``mine``, the next commit on the one that it is given.
         """
         refs, objects, ref = self.repository.refs, self.repository.objects, self.settings.ref
         snapshot = mine.event.snapshot if mine else None
@@ -188,6 +220,8 @@ class Ledger(Upkeep):
                     tip, known = self._base(staging, local), set[str]()
                     if mine:
                         tip, known = self._build(staging, tip, [mine, *requests.values()])
+                    elif build:
+                        tip = build(staging, tip)
                     new = {id: value for id, value in staging.new.items() if id not in known}
                     if tip != local:
                         base = self._write(tip, new, snapshot) if new else None

@@ -82,13 +82,14 @@ def open_run(run: OpenRun, max_file: int, here: machine.Process) -> Pending | No
 
     pending = Pending(run, folder, extra, Record(read, lambda: sorted({*folder.paths(), *extra}), run.info_dir), None)
     # Whether it is dead comes first: what is read after that is all that it will ever have written.
-    pending.dead = machine.is_dead(_owner(pending.record.info("pinfo"), run.image), here)
+    pending.dead = machine.is_dead(owner_of(pending.record.info("pinfo"), run.image), here)
     if pending.dead and not pending.ended:
         mark_killed(pending, identity.seq)
     return pending
 
 
-def _owner(pinfo: Any, image: str | None) -> machine.Process:
+def owner_of(pinfo: Any, image: str | None) -> machine.Process:
+    """The process that ``info/pinfo.json`` names."""
     pinfo = pinfo if isinstance(pinfo, dict) else {}
     obj = pinfo.get("obj") if isinstance(pinfo.get("obj"), dict) else {}
     pid, started, restarts = pinfo.get("pid"), (obj or {}).get("ticks"), pinfo.get("restarts")

@@ -10,7 +10,7 @@ from functools import cached_property
 
 from gitlumo import ids
 from gitlumo.errors import FormatError, LumoError, NoSuchRun
-from gitlumo.git.objects import Entry, Objects, lookup, read_blob, read_tree, walk
+from gitlumo.git.objects import Entry, Objects, read_blob, read_tree, walk
 from gitlumo.store import layout, trees
 from gitlumo.store.pending import Pending
 from gitlumo.store.record import Record
@@ -29,13 +29,23 @@ class TreeFiles:
 
     def read(self, path: str) -> bytes | None:
         """A file's bytes, None where there is none."""
+        id = self.id(path)
+        return read_blob(self._objects, id) if id else None
+
+    def id(self, path: str) -> str | None:
+        """The id of a file's blob, None where there is none."""
         folder, _, name = path.rpartition("/")
-        if folder not in self._folders:
-            entry = lookup(self._objects, self._tree, folder) if folder else None
-            tree = self._tree if not folder else entry.id if entry and entry.is_tree else None
-            self._folders[folder] = read_tree(self._objects, tree) if tree else {}
-        found = self._folders[folder].get(name)
-        return read_blob(self._objects, found.id) if found and found.is_file else None
+        found = self.folder(folder).get(name)
+        return found.id if found and found.is_file else None
+
+    def folder(self, path: str) -> dict[str, Entry]:
+        """What is in a folder; nothing where there is none."""
+        if path not in self._folders:
+            above, _, name = path.rpartition("/")
+            entry = self.folder(above).get(name) if path else None
+            tree = self._tree if not path else entry.id if entry and entry.is_tree else None
+            self._folders[path] = read_tree(self._objects, tree) if tree else {}
+        return self._folders[path]
 
     def paths(self) -> list[str]:
         """All files."""
@@ -44,6 +54,20 @@ class TreeFiles:
     @cached_property
     def _paths(self) -> list[str]:
         return [path for path, entry in walk(self._objects, self._tree) if entry.is_file]
+
+
+def with_edits(run: Record, published: TreeFiles) -> Record:
+    """A run as its folder is now, with the edits that the ledger has: these are never in the folder."""
+    ours = f"{layout.EDITS}/"
+
+    def read(path: str) -> bytes | None:
+        return published.read(path) if path.startswith(ours) else run.read(path)
+
+    def paths() -> list[str]:
+        own = [path for path in run.paths() if not path.startswith(ours)]
+        return [*own, *(ours + entry.name for entry in published.folder(layout.EDITS).values() if entry.is_file)]
+
+    return Record(read, paths, run.folder)
 
 
 @dataclass(frozen=True)
@@ -135,7 +159,7 @@ class Runs:
         record = Record(files.read, files.paths, place.path)
         live = self._live.get((exp_name, name.partition("~")[0]))
         if live and _uid(record) == live.run.uid:
-            record = live.record
+            record = with_edits(live.record, files)
         return Found(exp_name, name, place.path, record)
 
     def _waiting(self) -> list[Found]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from gitlumo import machine
 from gitlumo.errors import FormatError, LumoError
 from gitlumo.store import journal, layout, record, trees
+from gitlumo.store.claim import alone
 from gitlumo.store.join import Run
 from gitlumo.store.journal import Folder, OpenRun
 from gitlumo.store.ledger import Ledger
@@ -46,17 +47,28 @@ def recover(ledger: Ledger, *, force: str | None = None) -> Recovered:
     for run in runs:
         try:
             pending = open_run(run, ledger.settings.snapshot_max_file, here)
-            if pending is None:
-                journal.unregister(ledger.lumo_dir, run.uid)
-            elif run.uid == force and pending.dead is False and not pending.final:
-                pid = (pending.record.info("pinfo") or {}).get("pid")
-                raise LumoError(f"{pending.record.name} is alive: it is process {pid} of this machine")
-            elif _is_left(ledger, pending, run.uid == force):
-                publish(ledger, pending)
-                result.published.append(f"{pending.record.name} {pending.record.state}")
+            if pending is None or not pending.lives or run.uid == force:
+                with alone(ledger.lumo_dir):
+                    _recover(ledger, run, here, run.uid == force, result)
         except (OSError, FormatError) as error:  # a damaged one does not keep the others
             result.troubles.append(f"{run.info_dir}: {error}")
     return result
+
+
+def _recover(ledger: Ledger, run: OpenRun, here: machine.Process, forced: bool, result: Recovered) -> None:
+    """Publish a run that is ours to publish, unless somebody has done so, or has gone on with it, since it was seen."""
+    now = next((other for other in journal.open_runs(ledger.lumo_dir) if other.uid == run.uid), None)
+    if now is None:
+        return
+    pending = open_run(now, ledger.settings.snapshot_max_file, here)
+    if pending is None:
+        journal.unregister(ledger.lumo_dir, run.uid)
+    elif forced and pending.dead is False and not pending.final:
+        pid = (pending.record.info("pinfo") or {}).get("pid")
+        raise LumoError(f"{pending.record.name} is alive: it is process {pid} of this machine")
+    elif _is_left(ledger, pending, forced):
+        publish(ledger, pending)
+        result.published.append(f"{pending.record.name} {pending.record.state}")
 
 
 def _is_left(ledger: Ledger, pending: Pending, forced: bool) -> bool:
@@ -85,7 +97,10 @@ def recover_all(ledger: Ledger, info_root: str, force: str | None = None) -> Rec
     after = ledger.take_in()
     result = recover(ledger, force=force)
     for pending in unpublished(ledger, info_root, result):
-        publish(ledger, pending)
+        with alone(ledger.lumo_dir):
+            if pending.run.uid in {run.uid for run in journal.open_runs(ledger.lumo_dir)}:
+                continue  # somebody has just gone on with it
+            publish(ledger, pending)
         result.published.append(f"{pending.record.name} {pending.record.state}, which was only on this disk")
     ledger.look_after()
     if lost:
