@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from gitlumo.resuming import Resumed
     from gitlumo.store.ledger import Ledger
 
+AUTO = "auto"  # as resume=: the run that a preempted program had, else a new one
 HANDED_SECONDS = 2.0  # to wait until another process has written whose a folder is
 
 
@@ -101,8 +102,8 @@ def begin(
     if lost:
         began.warnings.append(f"the branch {settings.branch} was deleted; this run brings it back at {lost[:12]}")
     _recover(began)
-    if resume is not None:
-        _resume(began, exp_name, handed.test_name if handed else test_name, resume)
+    if resume is not None and not (resume == AUTO and handed and handed.uid):  # which joins a living run first of all
+        _resume(began, exp_name, handed.test_name if handed and resume == AUTO else test_name, resume)
     elif (machine.job() or ("", 0))[1]:
         began.warnings.append("SLURM has started this job again; resume='auto' goes on with the run that it had")
     if began.resumed is None and handed:
@@ -149,7 +150,12 @@ def _resume(began: Beginning, exp_name: str, test_name: str | None, resume: str)
 
     found = find(began.ledger, exp_name, test_name, resume)
     if found:
-        began.resumed = take_over(began.ledger, found, began.roots["info_root"])
+        try:
+            began.resumed = take_over(began.ledger, found, began.roots["info_root"])
+        except StateError:
+            if resume != AUTO or test_name is not None:
+                raise
+            return  # another was faster: it lives now, and a living one is let alone
         began.test_name = began.resumed.test_name
 
 

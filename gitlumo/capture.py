@@ -14,17 +14,20 @@ from gitlumo import machine, privacy, values
 _DIST_INFO = re.compile(r"(?P<name>.+?)-(?P<version>[^-]+)(?:-py[0-9.]+)?\.(?:dist-info|egg-info)")
 
 
-def execute(root: str | None) -> tuple[dict[str, Any], list[str]]:
+def execute(root: str | None, notebook: str | None = None) -> tuple[dict[str, Any], list[str]]:
     """How the script was called: cwd, exec_argv, exec_bin, exec_file, repo.
 
     Args:
         root: The work tree, or None.
+        notebook: The notebook that runs, which is no script; empty: its path cannot be known; None: a script runs.
 
     Returns:
         The property, paths relative to the repository or ``~``, secrets masked; and where secrets were masked.
     """
     cwd = os.getcwd()
-    main = getattr(sys.modules.get("__main__"), "__file__", None) or (sys.argv[0] if sys.argv else "")
+    main = notebook
+    if main is None:
+        main = getattr(sys.modules.get("__main__"), "__file__", None) or (sys.argv[0] if sys.argv else "")
     argv, masked = _words(sys.argv, root, cwd)
     facts = {
         "cwd": _path(cwd, root),

@@ -1,8 +1,8 @@
 """What ends the program, as far as Python lets one know before it has ended.
 
-The interpreter keeps an exception that it reports (``sys.last_value``), but of a SystemExit that nothing has caught it tells
-nobody: it is gone before ``atexit``'s callbacks run. What remains is the frame of the main program, which has returned
-or was left by an exception, and what was handed to ``sys.exit`` last, which is watched while a run is open.
+The interpreter keeps an exception that it reports (``sys.last_value``), but of a SystemExit that nothing has caught it
+tells nobody: it is gone before ``atexit``'s callbacks run. What remains is the frame of the main program, which has
+returned or was left by an exception, and what was handed to ``sys.exit`` last, which is watched while a run is open.
 """
 
 from __future__ import annotations

@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from gitlumo import arguments, capture, exits, ids, privacy, signals, values
-from gitlumo.errors import InvalidValue, StateError
+from gitlumo import arguments, capture, exits, handing, ids, notebook, privacy, signals, values
+from gitlumo.errors import FormatError, InvalidValue, StateError
+from gitlumo.handing import Handed
 from gitlumo.hooks import BUILT_IN, ExpHook
 from gitlumo.recorded import ENDED, NEW, OPEN
 from gitlumo.silence import Silence, is_silent, slurm_is_unclear
@@ -21,6 +22,7 @@ from gitlumo.store.record import Record
 from gitlumo.writing import Writing
 
 if TYPE_CHECKING:
+    from gitlumo.beginning import Beginning
     from gitlumo.config import Settings
     from gitlumo.git.repository import Repository
     from gitlumo.resuming import Resumed
@@ -97,15 +99,23 @@ class Experiment(Writing):
         if self._mode != NEW:
             raise StateError(f"start(): {self.label} is {self._mode}; make a new {type(self).__name__}")
         self._pid = os.getpid()
+        handed = handing.take(self.exp_name) if self.test_name is None else None
         if is_silent(self._distributed):
-            self._start_silently()
+            self._start_silently(handed)
             return self
         from gitlumo.beginning import begin
 
-        began = begin(self.exp_name, self.test_name, self._repo, self._on_trouble, self._resume)
+        notebook.enter(self)
+        if handed and handed.uid and self._distributed is False:  # a run of its own
+            handed = None
+        began = begin(self.exp_name, self.test_name, self._repo, self._on_trouble, self._resume, handed)
+        self.uid = began.uid or self.uid
+        if began.joined:
+            self._join(began)
+            return self
         self.test_name, self._journal, self._folder = began.test_name, began.journal, began.folder
         self.repository, self.settings, self.ledger = began.repository, began.settings, began.ledger
-        self._roots = began.roots
+        self._roots, self._lumo_dir = began.roots, began.ledger.lumo_dir
         self._record = Record(self._folder.read, self._folder.paths, self.label)
         if began.resumed:
             self._go_on(began.resumed)
@@ -125,6 +135,7 @@ class Experiment(Writing):
         with self._safely("Capture"):
             self._record_process()
         self._register()
+        handing.hand_on(self.exp_name, self.label.rpartition("/")[2], self.uid)
         for warning in said:
             self._warn(warning)
         if slurm_is_unclear(self._distributed):
@@ -144,17 +155,29 @@ class Experiment(Writing):
                 register(self.ledger.lumo_dir, self.uid, self._folder.info_dir)
                 self._registered = True
 
-    def _start_silently(self) -> None:
+    def _start_silently(self, handed: Handed | None) -> None:
         from gitlumo.beginning import roots
         from gitlumo.config import Settings
 
         now = time.time()
+        if handed:
+            self.test_name, self.uid = handed.test_name, handed.uid or self.uid
         self.test_name = self.test_name or ids.new_test_name(values.day_text(values.time_text(now)), 0)
         cache = os.path.join(roots(Settings(), "")["cache_root"], "silent")
         self._roots = {name: os.path.join(cache, name) for name in ("info_root", "blob_root", "cache_root")}
         self._journal = silence = Silence()
         self._record = Record(silence.read, silence.paths, self.label)
         self._begin(now)
+
+    def _join(self, began: Beginning) -> None:
+        """Belong to a run that another process records: say nothing, but name the same folders."""
+        began.repository.close()
+        self._start_silently(Handed(self.exp_name, began.test_name, began.uid))
+        self._roots = began.roots
+        self._warn(
+            f"{self.label} is recorded by the process that started this one; here calls record nothing "
+            "(distributed=False starts a run of its own)"
+        )
 
     def _go_on(self, resumed: Resumed) -> None:
         """Take a run up where it was left; the time in its history goes on from its start."""
@@ -170,7 +193,12 @@ class Experiment(Writing):
         self.uid, self._registered = resumed.uid, True
         self._progress = dict(resumed.progress)
         self._metrics = record.fold(lines())
-        self._masked = list(self.load_info("masked") or ())
+        parent, self._folder_name = os.path.split(resumed.info_dir)
+        self._roots = {**self._roots, "info_root": os.path.dirname(parent)}
+        with contextlib.suppress(FormatError, TypeError):  # a stranger's record
+            self._masked = [path for path in self.load_info("masked") or () if isinstance(path, str)]
+            if self.load_info("exception"):
+                self._save("exception", None)  # what ended it then did not end it
         self._open(max(past, time.time() - (values.time_seconds(self._progress.get("start")) or time.time())))
 
     def _begin(self, now: float) -> None:
@@ -204,7 +232,7 @@ class Experiment(Writing):
 
     def _record_surroundings(self) -> None:
         root = self.repository.location.work_tree
-        execute, more = capture.execute(root)
+        execute, more = capture.execute(root, notebook.path())
         self._put("execute", values.encode(execute))
         self._put(
             "paths",
@@ -246,6 +274,7 @@ class Experiment(Writing):
             self._journal.close()
             self._let_go(published)
         signals.unwatch(self._lock)
+        handing.take_back(self.uid)
         atexit.unregister(self._at_exit)
 
     def _let_go(self, published: bool) -> None:
@@ -312,6 +341,8 @@ class Experiment(Writing):
             self._progress["seq"] += 2
             self._progress["last_edit_time"] = values.time_text(time.time())
             self._save("progress", self._progress)
+            if not self._summed and not self._journal.pending:
+                self._metrics, self._summed = self._reader.folded()[0], True
             if self._metrics:
                 self._journal.save(layout.METRICS, record.metrics_to_bytes(self._metrics))
             if self._journal.flush():
@@ -354,6 +385,10 @@ class Experiment(Writing):
                 call(self, *args)
         if self._hook_states:
             self._save("hooks", self._hook_states)
+
+    def _repr_html_(self) -> str:
+        """How a notebook shows it (IPython's rich display)."""
+        return notebook.page(self)
 
 
 class SimpleExperiment(Experiment):

@@ -1,7 +1,8 @@
 """SIGTERM, by which schedulers end a training: the script unwinds, its runs are published, the process dies by it.
 
 Only where the script has left the default, and only while a run is open. Whatever else happens to a process on SIGTERM
-stays as it is without gitlumo: children die at once, so does a process whose runs have ended, and threads are not waited for.
+stays as it is without gitlumo: children die at once, so does a process whose runs have ended, and threads are not
+waited for.
 """
 
 from __future__ import annotations
@@ -163,8 +164,8 @@ def _at_exit() -> None:
     exits.unwatch()
 
 
-# A forked child has no run: SIGTERM kills it at once, whatever it does. One that comes before the default is there again
-# would be forgotten by the interpreter, so it is held back until then.
+# A forked child has no run: SIGTERM kills it at once, whatever it does. One that comes before the default is there
+# again would be forgotten by the interpreter, so it is held back until then.
 
 _mask = threading.local()
 

@@ -46,6 +46,7 @@ class Writing(Recorded):
         self._clock = 0.0
         self._lock = signals.Lock()
         self._metrics: dict[str, Metric] = {}
+        self._summed = True  # not so where Ctrl-C has broken off a call between its line and its sums
         self._names: dict[str, str] = {}
         self._hook_states: dict[str, dict[str, Any]] = {}
         self._masked: list[str] = []
@@ -92,6 +93,7 @@ class Writing(Recorded):
                 self._check_open("log()")
             if step is None:
                 step = 1 + max((known[key].last_step for key in numbers if key in known), default=-1)
+            summed, self._summed = self._summed, False
             if os.getpid() != self._pid:
                 self._say_forked()
             elif numbers:
@@ -105,6 +107,7 @@ class Writing(Recorded):
                 if cmp is not False:
                     metric.cmp = cmp if isinstance(cmp, str) else None
                 metric.add(number, step, kept)
+            self._summed = summed and known is self._metrics
 
     def _encode_companions(self, companions: dict[str, Any]) -> values.Json:
         stored, masked = privacy.mask_value(values.encode(companions, "companions"), "companions")
@@ -226,18 +229,21 @@ class Writing(Recorded):
         self._journal.save(layout.info_path(key), values.to_bytes(values.encode(value)))
 
     def dump_note(self, note: str) -> None:
-        """Write the run's note, in place of the one before."""
+        """Write the run's note, in place of the one before; of a run that was read: by an edit."""
         text = arguments.text_bytes("note", note)
-        if self._writing("dump_note()"):
+        if self._mode == READ:
+            if note != self.load_note():
+                self._edit("note", note)
+        elif self._writing("dump_note()"):
             with self._held("dump_note()"):
                 self._journal.save(layout.NOTE, text)
 
     def dump_tags(self, *tags: str) -> None:
-        """Set the run's tags, in place of the ones before."""
-        for tag in tags:
-            if not isinstance(tag, str) or not tag.strip() or not tag.isprintable():
-                raise InvalidValue(f"a tag is a word, not {tag!r}")
-        if self._writing("dump_tags()"):
+        """Set the run's tags, in place of the ones before; of a run that was read: by an edit."""
+        arguments.check_tags(tags)
+        if self._mode == READ:
+            self._retag(tags)
+        elif self._writing("dump_tags()"):
             with self._held("dump_tags()"):
                 self._save("tags", list(dict.fromkeys(tags)))
 
@@ -284,13 +290,22 @@ class Writing(Recorded):
         """``running``, ``finished``, ``failed`` or ``killed``."""
         return super().state if self._mode in (NEW, READ) else record.state_of(self._progress)
 
+    def _edit(self, kind: str, value: Any) -> None:
+        if self._mode == READ:
+            super()._edit(kind, value)
+        elif self._mode == NEW:
+            self._check_open("an edit")
+        elif self._lumo_dir and os.getpid() == self._pid:  # our own: it goes on, whatever the ledger says
+            with self._safely("Ledger"):
+                super()._edit(kind, value)
+
     # Guards
 
     def _check_open(self, call: str) -> None:
         hint = {
             NEW: f"call exp.start() first, or use 'with {type(self).__name__}(...) as exp:'",
             ENDED: "start a new run",
-            READ: "only a run that this program started can be written",
+            READ: "only a run that this program started can be written; of others the note, tags and deprecated",
         }
         if self._mode != OPEN:
             raise StateError(

@@ -203,7 +203,7 @@ def _files(top: Path) -> Iterator[tuple[str, tuple[int, int, bytes]]]:
             if stat.S_ISLNK(found.st_mode):
                 content = os.fsencode(os.readlink(path))
             else:
-                content = path.read_bytes() if stat.S_ISREG(found.st_mode) else b""
+                content = path.read_bytes() if stat.S_ISREG(found.st_mode) and os.access(path, os.R_OK) else b""
             mtime = 0 if stat.S_ISDIR(found.st_mode) else found.st_mtime_ns
             yield str(path.relative_to(top)), (found.st_mode, mtime, content)
 

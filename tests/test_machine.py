@@ -24,7 +24,8 @@ def child():
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
     ) as running:
         said = running.stdout.readline().strip()
-        yield running, dataclasses.replace(HERE, pid=running.pid, start=None if said == "None" else int(said))
+        start = None if said == "None" else int(said)
+        yield running, dataclasses.replace(HERE, pid=running.pid, start=start, image=machine.image_of(running.pid))
         running.kill()
 
 
@@ -36,7 +37,7 @@ def test_this_process():
 
 @linux
 def test_all_is_known_on_linux():
-    assert None not in dataclasses.astuple(HERE)
+    assert None not in dataclasses.astuple(dataclasses.replace(HERE, job="of a scheduler"))
 
 
 @pytest.mark.parametrize(("hostname", "length"), [("plain", len(os.uname().nodename)), ("hash", 16), ("off", 0)])
@@ -61,6 +62,20 @@ def test_a_zombie_is_dead(child):
     running.kill()
     os.waitid(os.P_PID, running.pid, os.WEXITED | os.WNOWAIT)  # ended, and not yet waited for
     assert machine.is_dead(process, HERE) is True
+
+
+@linux
+def test_a_process_that_has_become_another_program_is_dead():
+    script = "import os; print('ready', flush=True); os.read(0, 1); os.execvp('cat', ['cat'])"
+    with subprocess.Popen([sys.executable, "-c", script], stdin=-1, stdout=-1, text=True) as running:
+        running.stdout.readline()
+        process = dataclasses.replace(HERE, pid=running.pid, start=None, image=machine.image_of(running.pid))
+        assert machine.is_dead(process, HERE) is False
+        running.stdin.write("\nhere\n")
+        running.stdin.flush()
+        assert running.stdout.readline() == "here\n"
+        assert machine.is_dead(process, HERE) is True
+        assert machine.is_dead(dataclasses.replace(process, image=None), HERE) is False
 
 
 @linux

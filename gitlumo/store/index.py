@@ -29,7 +29,7 @@ BUSY_SECONDS = 30.0
 BATCH = 2000  # runs
 _ATTEMPTS = 5
 _SCHEMA = """
-CREATE TABLE meta (tips TEXT NOT NULL);
+CREATE TABLE meta (tips TEXT NOT NULL, made TEXT NOT NULL, last INTEGER NOT NULL);
 CREATE TABLE run (id INTEGER PRIMARY KEY, place TEXT NOT NULL UNIQUE, tree BLOB NOT NULL, uid TEXT, start REAL,
                   trouble TEXT);
 CREATE INDEX run_start ON run (start);
@@ -217,8 +217,8 @@ def _fill(connection: sqlite3.Connection, objects: Objects, old: str | None, new
         if old is not None:
             _forget(connection, [path for path, _ in part])
         _enter(connection, names, objects, [(path, tree) for path, tree in part if tree])
-    connection.execute("DELETE FROM meta")
-    connection.execute("INSERT INTO meta VALUES (?)", (tips,))
+    if connection.execute("UPDATE meta SET tips = ?", (tips,)).rowcount == 0:
+        connection.execute("INSERT INTO meta VALUES (?, hex(randomblob(8)), (SELECT max(id) FROM run))", (tips,))
 
 
 def _forget(connection: sqlite3.Connection, places: Iterable[str]) -> None:
@@ -239,7 +239,7 @@ def _forget(connection: sqlite3.Connection, places: Iterable[str]) -> None:
 def _enter(
     connection: sqlite3.Connection, names: dict[str, int], objects: Objects, places: Iterable[tuple[str, str]]
 ) -> None:
-    (last,) = connection.execute("SELECT coalesce(max(id), 0) FROM run").fetchone()
+    (last,) = connection.execute("SELECT coalesce(max(last), 0) FROM (SELECT last FROM meta UNION ALL SELECT max(id) FROM run)").fetchone()
     runs, facts = [], []
     known: dict[str, Any] = {}
     for place, tree in places:
