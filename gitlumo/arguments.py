@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import operator
+from collections.abc import Iterable
 from typing import Any
 
 from gitlumo import values
@@ -79,6 +80,17 @@ def text_bytes(key: str, text: object) -> bytes:
         raise InvalidValue(f"{key}: a text is a string, not {type(text).__name__}")
     values.encode(text, key)
     return text.encode("utf-8")
+
+
+def check_tags(tags: Iterable[object]) -> None:
+    """See that tags are words.
+
+    Raises:
+        InvalidValue: If not.
+    """
+    for tag in tags:
+        if not isinstance(tag, str) or not tag.strip() or not tag.isprintable():
+            raise InvalidValue(f"a tag is a word, not {tag!r}")
 
 
 def appended(key: str, old: Any, new: values.Json) -> values.Json:

@@ -203,3 +203,28 @@ def test_paths(monkeypatch, path, root, base, public):
 def test_texts_with_paths(monkeypatch, text, public):
     monkeypatch.setenv("HOME", "/home/u")
     assert privacy.public_text(text, "/home/u/r") == public
+
+
+def test_a_value_that_is_a_path_below_home(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/ada")
+    value = {"data": "/home/ada/data", "all": ["/home/ada", "/home/adam", "at /home/ada", "~", "/"]}
+    short = {"data": "~/data", "all": ["~", "/home/adam", "at /home/ada", "~", "/"]}
+    assert privacy.mask_value(value, "params") == (short, [])
+
+
+def test_bytes_are_not_text(monkeypatch):
+    """Their base64 may look like a path or a token, and would be none any more."""
+    monkeypatch.setenv("HOME", "/home/ada")
+    for text in ("/home/ada/AAA", AWS):
+        assert privacy.mask_value({"x": {"$bytes": text}}, "p") == ({"x": {"$bytes": text}}, [])
+    assert privacy.mask_value({"token": {"$bytes": AWS}}, "p") == ({"token": privacy.MASK}, ["p.token"])
+
+
+def test_what_was_hidden_before_is_listed():
+    assert privacy.mask_value({"key": privacy.MASK}, "params") == ({"key": privacy.MASK}, ["params.key"])
+
+
+def test_variables_that_hold_secrets():
+    assert privacy.names_secret_variable("x ${oc.env:WANDB_API_KEY,none}")
+    assert privacy.names_secret_variable("${oc.env:HOME} ${oc.env: DB_PASSWORD}")
+    assert not privacy.names_secret_variable("${oc.env:HOME} ${api_key} ${oc.decode:${oc.env:N}}")

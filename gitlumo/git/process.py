@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +18,7 @@ _KEPT = ("GIT_CONFIG", "GIT_TRACE", "GIT_SSH", "GIT_HTTP", "GIT_SSL", "GIT_PROXY
          "GIT_ASKPASS", "GIT_EXEC_PATH", "GIT_ALLOW_PROTOCOL", "GIT_PROTOCOL", "GIT_CEILING_DIRECTORIES",
          "GIT_DISCOVERY_ACROSS_FILESYSTEM", "GIT_TEMPLATE_DIR", "GIT_TEST_", "GIT_PAGER", "GIT_EDITOR")  # fmt: skip
 _WHERE = ("GIT_DIR", "GIT_WORK_TREE", "GIT_COMMON_DIR", "GIT_OBJECT_DIRECTORY", "GIT_ALTERNATE_OBJECT_DIRECTORIES")
+PATIENCE = 5.0  # seconds in which git has to answer what it needs only a moment for
 
 
 @dataclass(frozen=True)
@@ -74,26 +77,56 @@ def run(
         TimeoutError: If it took longer than ``timeout``.
     """
     try:
-        done = subprocess.run(
+        child = subprocess.Popen(
             ["git", *args],
             cwd=cwd,
-            input=stdin,
-            stdin=subprocess.DEVNULL if stdin is None else None,
+            stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             env=environment() if env is None else env,
-            capture_output=True,
-            timeout=timeout,
-            check=False,
+            start_new_session=timeout is not None,
         )
     except (FileNotFoundError, NotADirectoryError):
         if cwd is not None and not os.path.isdir(cwd):
             raise GitError(f"{cwd} is not a folder") from None
         raise GitError("there is no git program on the PATH; install git 2.39 or later") from None
+    try:
+        out, err = child.communicate(stdin, timeout=timeout)
     except subprocess.TimeoutExpired:
-        raise TimeoutError(f"git {args[0] if args else ''} took longer than {timeout:g} s") from None
-    result = Result(done.returncode, done.stdout, done.stderr)
+        kill(child, group=True)
+        verb = next((word for word in args if not word.startswith(("-", "/")) and "=" not in word), "")
+        raise TimeoutError(f"git {verb} took longer than {timeout:g} s") from None
+    except BaseException:  # Ctrl-C
+        kill(child, group=timeout is not None)
+        raise
+    result = Result(child.returncode, out, err)
     if check and result.status != 0:
         raise GitError(result.message)
     return result
+
+
+def ask(args: Sequence[str], *, cwd: str | None = None, env: Mapping[str, str] | None = None) -> Result:
+    """Run what needs only a moment, whatever its status; see :func:`run`.
+
+    Raises:
+        GitError: If there is no git program, or no answer: a file system that hangs must not hang a training.
+    """
+    try:
+        return run(args, cwd=cwd, env=env, timeout=PATIENCE, check=False)
+    except TimeoutError as error:
+        raise GitError(f"{error}; does the file system answer?") from None
+
+
+def kill(child: subprocess.Popen[bytes], *, group: bool) -> None:
+    """Kill a child, with its process group if it leads one; it is not waited for if it hangs in a dead file system."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(child.pid, signal.SIGKILL) if group else child.kill()
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        child.wait(0.2)
+    for pipe in (child.stdin, child.stdout, child.stderr):
+        if pipe:
+            with contextlib.suppress(OSError):
+                pipe.close()
 
 
 def start_detached(args: Sequence[str], *, cwd: str) -> None:

@@ -18,7 +18,7 @@ from gitlumo.git.workbench import Bench
 
 _LISTING = 0.6  # the share of the time that git may take to list all untracked files at once ...
 _BY_FOLDER = 0.85  # ... and folder by folder, after that; the rest is for recording them
-GRACE = 0.5  # seconds for recording what was found when looking took all the time
+GRACE = 0.35  # seconds after looking for recording what was found
 _PLAIN = b"H 100"  # an index entry of a file, neither hidden nor unmerged
 _HOPELESS = re.compile(rb"No space left on device|Disk quota exceeded|Read-only file system")
 _CULPRITS = (
@@ -164,7 +164,7 @@ def add_untracked(bench: Bench, paths: Sequence[bytes]) -> list[Skip]:
     """Record untracked files; returns those that git refuses, or that take too long."""
     # What fsck refuses on the other side must not get in, also where this file system would bear it.
     protect = ("-c", "core.protectHFS=true", "-c", "core.protectNTFS=true")
-    until = max(bench.until, time.monotonic() + GRACE)
+    until = bench.until + GRACE
     refused, late = _feed(bench, (*protect, "update-index", "-z", "--add", "--replace", "--stdin"), paths, until)
     return refused + untracked.by_top(late, untracked.SLOW)
 
@@ -210,6 +210,7 @@ def _feed(bench: Bench, command: Sequence[str], paths: Sequence[bytes], until: f
 def said_by(result: Result) -> str:
     """The line in which git says what is wrong, without what a filter may have said before."""
     lines = result.message.split("\n")
+    lines = [line for line in lines if "hung up unexpectedly" not in line] or lines  # why a filter did says the filter
     said = next((line for line in lines if line.startswith(("error: ", "fatal: "))), lines[-1])
     return said.removeprefix("error: ").removeprefix("fatal: ")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fnmatch
 import os
 import time
 from dataclasses import dataclass
@@ -64,7 +65,7 @@ def locate(path: str | os.PathLike[str] | None = None) -> Location:
         raise NotARepository(f"{cwd} is not a folder")
     env = process.environment(keep_where=path is None)
     args = ["rev-parse", "--path-format=absolute", "--is-bare-repository", "--show-object-format", "--show-ref-format"]
-    found = process.run([*args, "--git-dir", "--git-common-dir", "--show-toplevel"], cwd=cwd, env=env, check=False)
+    found = process.ask([*args, "--git-dir", "--git-common-dir", "--show-toplevel"], cwd=cwd, env=env)
     lines = found.out.decode("utf-8", "surrogateescape").split("\n")[:-1]
     if len(lines) < 5:
         if "not a git repository" in found.message and (path is not None or "GIT_DIR" not in os.environ):
@@ -74,7 +75,7 @@ def locate(path: str | os.PathLike[str] | None = None) -> Location:
     ref_store = lines[2] if not lines[2].startswith("-") else "files"  # git before 2.45 echoes the unknown option
     if len(lines) > 6:  # a path with a newline in it: ask for each alone
         git_dir, common_dir, top = (
-            process.run(["rev-parse", "--path-format=absolute", option], cwd=cwd, env=env, check=False)
+            process.ask(["rev-parse", "--path-format=absolute", option], cwd=cwd, env=env)
             .out.decode("utf-8", "surrogateescape")
             .removesuffix("\n")
             for option in ("--git-dir", "--git-common-dir", "--show-toplevel")
@@ -94,7 +95,7 @@ class Repository:
     @cached_property
     def config(self) -> dict[str, list[str]]:
         """git's configuration as far as gitlumo reads it: lower-case name to all values, the last one strongest."""
-        result = process.run([*self.git_args, "config", "-z", "--get-regexp", _CONFIG], check=False)
+        result = process.ask([*self.git_args, "config", "-z", "--get-regexp", _CONFIG])
         config: dict[str, list[str]] = {}
         for item in result.out.decode("utf-8", "surrogateescape").split("\0")[:-1]:
             name, equals, value = item.partition("\n")
@@ -145,7 +146,7 @@ class Repository:
         name, email = _clean(name or ""), _clean(email or "")
         if name and email:
             return f"{name} <{email}>", True
-        told = process.run([*self.git_args, "var", "GIT_AUTHOR_IDENT"], check=False)
+        told = process.ask([*self.git_args, "var", "GIT_AUTHOR_IDENT"])
         if told.status == 0:
             return told.out.decode("utf-8", "replace").rsplit(">", 1)[0] + ">", True
         return "gitlumo user <user@localhost>", False
@@ -178,7 +179,7 @@ class Repository:
     def worktree_with(self, ref: str) -> str | None:
         """The work tree in which a branch is checked out, or None."""
         if self.location.ref_store != "files":
-            out = process.run([*self.git_args, "worktree", "list", "--porcelain", "-z"], check=False).out
+            out = process.ask([*self.git_args, "worktree", "list", "--porcelain", "-z"]).out
             trees = (item.split(b"\0") for item in out.split(b"\0\0"))
             found = [lines[0] for lines in trees if b"branch " + os.fsencode(ref) in lines and b"bare" not in lines]
             return os.fsdecode(found[0].removeprefix(b"worktree ")) if found else None
@@ -199,6 +200,15 @@ class Repository:
         """Names of the configured remotes."""
         names = (name.split(".", 1)[1].rpartition(".")[0] for name in self.config if name.startswith("remote."))
         return sorted({name for name in names if name})
+
+    def remotes_without(self, ref: str) -> list[str]:
+        """Remotes from which ``git fetch`` does not bring a ref, as in a single-branch clone (git-fetch(1))."""
+        sources = {name: self.config.get(f"remote.{name}.fetch", []) for name in self.remote_names()}
+        return [
+            name
+            for name, specs in sources.items()
+            if specs and not any(fnmatch.fnmatchcase(ref, spec.lstrip("+").partition(":")[0]) for spec in specs)
+        ]
 
     def remote_urls(self) -> dict[str, str]:
         """URL of each configured remote."""

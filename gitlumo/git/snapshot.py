@@ -8,8 +8,10 @@ is killed. One HEAD and one tree give one commit: docs/format.md, section 8.
 from __future__ import annotations
 
 import os
+import queue
 import shutil
 import subprocess
+import threading
 import time
 import zlib
 from collections.abc import Callable, Iterable, Sequence
@@ -64,8 +66,8 @@ def take(
 ) -> Snapshot:
     """Record the work tree: tracked files as they lie, and untracked ones within limits.
 
-    Looking takes ``limits.timeout`` at most. If tracked files take longer, the snapshot is HEAD and says so. Writing
-    tree, commit and pack, where no filter of the user's runs, may take the same time again.
+    Looking takes ``limits.timeout`` at most, all of it less than a second more. If tracked files take longer, or git
+    or the file system do not answer, the snapshot is HEAD and says so.
 
     Args:
         repository: Whose work tree.
@@ -94,29 +96,72 @@ def take(
 
 def _take(bench: Bench, limits: Limits, pack_dir: str, known: Callable[[str], bool]) -> Snapshot:
     # Three commands that do not wait for each other: HEAD, the lists, the tracked files.
-    asking = bench.start("cat-file", "--batch")
+    asking = bench.start("cat-file", "--batch", cwd=bench.location.git_dir)
+    looking = _start(bench, limits)
+    head = _read_head(bench, asking)
+    try:
+        seen = looking(bench.until + recording.GRACE + 0.15)  # what it ends by itself is not left there
+        missing_ok = ["--missing-ok"] if bench.repository.is_partial else []
+        tree = bench.ask("write-tree", *missing_ok, until=bench.end).decode().strip()
+        submodules, unknown = _read_submodules(bench, seen.submodules)
+        commit, pack = _commit(bench, head, tree, pack_dir, known)
+    except TimeoutError:
+        return _give_up(bench, head, pack_dir, known)
+    dirty = seen.dirty or head is None or tree != head.tree
+    skipped = _describe(seen.skipped + unknown)
+    return Snapshot(commit, head.id if head else None, tree, dirty, skipped, submodules, pack)
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What looking at the work tree has found, besides what it put into the private index."""
+
+    skipped: list[Skip]
+    dirty: bool
+    submodules: list[bytes]
+
+
+def _look(bench: Bench, limits: Limits) -> _Seen:
     others = () if bench.is_private_home else ("-o", "--exclude-standard")
     listing = bench.start("ls-files", "-z", "-v", "-s", *others)
     adding = bench.start("add", "-u", "--sparse")
-    head = _read_head(bench, asking)
-    try:
-        index, paths, skipped = recording.read_listing(bench, listing)
-        refused = recording.add_tracked(bench, adding, index)
-        skipped += refused
-        if not others:
-            skipped.append(Skip(b"./", "untracked files of a home folder"))
-        kept, out = untracked.sift(bench.top, paths, limits, _own_folders(bench), bench.until)
-        skipped += out + recording.add_untracked(bench, kept)
-        until = time.monotonic() + max(limits.timeout, 1.0)
-        missing_ok = ["--missing-ok"] if bench.repository.is_partial else []
-        tree = bench.ask("write-tree", *missing_ok, until=until).decode().strip()
-        submodules, out = _read_submodules(bench, index.submodules, until)
-        skipped += out
-        commit, pack = _commit(bench, head, tree, pack_dir, known, until)
-    except TimeoutError:
-        return _give_up(bench, head, pack_dir, known)
-    dirty = bool(refused) or head is None or tree != head.tree
-    return Snapshot(commit, head.id if head else None, tree, dirty, _describe(skipped), submodules, pack)
+    index, paths, skipped = recording.read_listing(bench, listing)
+    refused = recording.add_tracked(bench, adding, index)
+    skipped += refused
+    if not others:
+        skipped.append(Skip(b"./", "untracked files of a home folder"))
+    kept, out = untracked.sift(bench.top, paths, limits, _own_folders(bench), bench.until)
+    skipped += out + recording.add_untracked(bench, kept)
+    return _Seen(skipped, bool(refused), index.submodules)
+
+
+def _start(bench: Bench, limits: Limits) -> Callable[[float], _Seen]:
+    """Start to look, in a thread: a call into a file system that hangs can only be left there.
+
+    Returns:
+        Waits until a moment for what was seen; raises what looking raised, or TimeoutError.
+    """
+    results: queue.SimpleQueue[_Seen | BaseException] = queue.SimpleQueue()
+
+    def work() -> None:
+        try:
+            results.put(_look(bench, limits))
+        except BaseException as error:
+            bench.stop()
+            results.put(error)
+
+    threading.Thread(target=work, name="gitlumo snapshot", daemon=True).start()
+
+    def wait(until: float) -> _Seen:
+        try:
+            result = results.get(timeout=max(until - time.monotonic(), 0.05))
+        except queue.Empty:
+            raise TimeoutError(untracked.SLOW) from None
+        if isinstance(result, BaseException):
+            raise result
+        return result
+
+    return wait
 
 
 def _give_up(bench: Bench, head: _Head | None, pack_dir: str, known: Callable[[str], bool]) -> Snapshot:
@@ -125,10 +170,9 @@ def _give_up(bench: Bench, head: _Head | None, pack_dir: str, known: Callable[[s
     skipped = _describe([Skip(b"./", untracked.SLOW)])
     if head:
         return Snapshot(head.id, head.id, head.tree, True, skipped, [], None)
-    until = time.monotonic() + 1.0
     try:
-        tree = bench.ask("mktree", until=until).decode().strip()
-        commit, pack = _commit(bench, None, tree, pack_dir, known, until)
+        tree = bench.ask("mktree", until=bench.end).decode().strip()
+        commit, pack = _commit(bench, None, tree, pack_dir, known)
     except TimeoutError:
         raise GitError("git did not answer in time") from None
     return Snapshot(commit, None, tree, True, skipped, [], pack)
@@ -168,16 +212,16 @@ def _read_head(bench: Bench, asking: subprocess.Popen[bytes]) -> _Head | None:
     return None
 
 
-def _read_submodules(bench: Bench, paths: Sequence[bytes], until: float) -> tuple[list[dict[str, Any]], list[Skip]]:
+def _read_submodules(bench: Bench, paths: Sequence[bytes]) -> tuple[list[dict[str, Any]], list[Skip]]:
     """The submodules as they were recorded, and those of which git cannot tell whether they are dirty."""
     if not paths:
         return [], []
     names = [os.fsdecode(path) for path in paths]
     look = ("--porcelain=2", "-z", "-unormal", "--no-renames", "--ignore-submodules=none")
     asking = bench.start("status", *look, "--", *names)
-    staged = bench.ask("ls-files", "-z", "-s", "--", *names, until=until).split(b"\0")[:-1]
+    staged = bench.ask("ls-files", "-z", "-s", "--", *names, until=bench.end).split(b"\0")[:-1]
     try:
-        told = bench.finish(asking, until=max(bench.until, time.monotonic() + recording.GRACE))
+        told = bench.finish(asking, until=bench.until + recording.GRACE)
     except TimeoutError:
         told = Result(1, b"", untracked.SLOW.encode())
     unknown = [Skip(path, recording.said_by(told)) for path in paths] if told.status else []
@@ -194,7 +238,7 @@ def _read_submodules(bench: Bench, paths: Sequence[bytes], until: float) -> tupl
 
 
 def _commit(
-    bench: Bench, head: _Head | None, tree: str, pack_dir: str, known: Callable[[str], bool], until: float
+    bench: Bench, head: _Head | None, tree: str, pack_dir: str, known: Callable[[str], bool]
 ) -> tuple[str, str | None]:
     """The commit of a tree, and its pack where there must be one."""
     if head and head.tree == tree:
@@ -211,11 +255,11 @@ def _commit(
         os.makedirs(os.path.dirname(loose), exist_ok=True)
         with open(loose, "wb") as out:  # as 'git hash-object -w' would, a process less
             out.write(zlib.compress(b"commit %d\0%s" % (len(data), data), 1))
-        _pack(bench, id, parents, base, until)
+        _pack(bench, id, parents, base)
     return id, base
 
 
-def _pack(bench: Bench, commit: str, parents: Sequence[str], base: str, until: float) -> None:
+def _pack(bench: Bench, commit: str, parents: Sequence[str], base: str) -> None:
     """Pack all that a commit reaches and its parents do not.
 
     Not "what is not there yet": an object that merely exists may be pruned. The options make equal bytes of equal
@@ -226,7 +270,7 @@ def _pack(bench: Bench, commit: str, parents: Sequence[str], base: str, until: f
         options.append("--missing=allow-any")
     stdin = "".join(f"{line}\n" for line in (commit, *(f"^{parent}" for parent in parents))).encode()
     prefix = os.path.join(bench.room, "pack")
-    name = bench.ask("pack-objects", "-q", "--revs", *options, prefix, stdin=stdin, until=until).decode().strip()
+    name = bench.ask("pack-objects", "-q", "--revs", *options, prefix, stdin=stdin, until=bench.end).decode().strip()
     os.makedirs(os.path.dirname(base), exist_ok=True)
     for ending in (".pack", ".idx"):
         move(f"{prefix}-{name}{ending}", base + ending)

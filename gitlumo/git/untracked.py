@@ -26,18 +26,21 @@ TOO_LARGE = "larger than {limit} bytes"
 TOO_MANY = "more than {limit} untracked files together"
 TOO_MUCH = "more than {limit} bytes of untracked files together"
 
-# Files that hold credentials by convention: dotenv, PEM keys, ssh, curl, npm, twine, gcloud, kubectl.
-_SECRETS = (".env*", "*.pem", "*.key", "id_rsa*", "id_ed25519*", "id_ecdsa*", "id_dsa*", ".netrc", ".npmrc",
-            ".pypirc", "*credentials*.json", "kubeconfig")  # fmt: skip
+# Files that hold credentials by convention: dotenv, keys, ssh, curl, npm, twine, gcloud, kubectl, git, psql, httpd.
+_SECRETS = (".env*", "*.env", "*.pem", "*.key", "*.p12", "*.pfx", "id_rsa*", "id_ed25519*", "id_ecdsa*", "id_dsa*",
+            ".netrc", ".npmrc", ".pypirc", "*credentials*.json", "*service-account*.json", "*service_account*.json",
+            "kubeconfig", ".git-credentials", ".pgpass", ".htpasswd")  # fmt: skip
+_SECRETS_IN_FOLDERS = (b"/.aws/credentials", b"/.kube/config", b"/.docker/config.json")
 _SECRET = re.compile("|".join(fnmatch.translate(pattern) for pattern in _SECRETS).encode(), re.IGNORECASE)
 _ACCESS = {"effective_ids": True} if os.access in os.supports_effective_ids else {}
 _LIST = ("ls-files", "-z", "-o", "--exclude-standard")
 _ARGUMENTS = 500  # names on one command line: far below any system's limit
 
 
-def is_secret(name: bytes) -> bool:
-    """Whether a file of this name holds credentials by convention."""
-    return _SECRET.match(name) is not None
+def is_secret(path: bytes) -> bool:
+    """Whether a file at this path holds credentials by convention."""
+    name = path.rpartition(b"/")[2]
+    return _SECRET.match(name) is not None or (b"/" + path.lower()).endswith(_SECRETS_IN_FOLDERS)
 
 
 @dataclass(frozen=True)
@@ -181,7 +184,7 @@ def _look(top: bytes, paths: Sequence[bytes], max_file: int, until: float) -> tu
         if time.monotonic() > until:
             skipped += by_top(paths[at:], SLOW)
             break
-        if is_secret(path.rpartition(b"/")[2]):
+        if is_secret(path):
             skipped.append(Skip(path, SECRET))
             continue
         try:

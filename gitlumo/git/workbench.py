@@ -11,6 +11,7 @@ import os
 import shutil
 import signal
 import subprocess
+import threading
 import time
 
 from gitlumo.errors import GitError
@@ -19,6 +20,7 @@ from gitlumo.git.process import Result
 from gitlumo.git.repository import Repository
 from gitlumo.git.untracked import SLOW
 
+LAST = 0.95  # seconds after looking in which everything must have ended
 _CONFIG = (
     "core.splitIndex=false",  # the copy is written whole, not as a part of the user's shared index
     "core.ignoreStat=false",  # it would mark what is added here as not to be looked at
@@ -45,7 +47,10 @@ class Bench:
         self.timeout = timeout
         self.started = time.monotonic()
         self.until = self.started + timeout
-        self.children: list[subprocess.Popen[bytes]] = []
+        self.end = self.until + LAST  # of all
+        self.owner = threading.get_ident()
+        self.stopped = False
+        self.children: dict[subprocess.Popen[bytes], int] = {}  # and the thread that started it
         self.index = os.path.join(room, "index")
         self.quarantine = os.path.join(room, "objects")
         os.mkdir(self.quarantine)
@@ -68,13 +73,13 @@ class Bench:
         choice = self.repository.config.get("status.showuntrackedfiles", ["normal"])[-1]
         return choice.lower() in ("no", "false", "off", "0")
 
-    def start(self, *args: str) -> subprocess.Popen[bytes]:
+    def start(self, *args: str, cwd: str | None = None) -> subprocess.Popen[bytes]:
         """Start git, in its own process group so that filters and all that it starts can be killed with it."""
         options = [word for setting in _CONFIG for word in ("-c", setting)]
         try:
             child = subprocess.Popen(
                 ["git", *self.repository.git_args, *options, *args],
-                cwd=self.top,
+                cwd=cwd or self.top,
                 env=self.env,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
@@ -83,7 +88,9 @@ class Bench:
             )
         except FileNotFoundError:
             raise GitError("there is no git program on the PATH; install git 2.39 or later") from None
-        self.children.append(child)
+        self.children[child] = me = threading.get_ident()
+        if self.stopped and me != self.owner:
+            raise TimeoutError(SLOW)
         return child
 
     def finish(self, child: subprocess.Popen[bytes], stdin: bytes = b"", until: float | None = None) -> Result:
@@ -98,7 +105,7 @@ class Bench:
         except subprocess.TimeoutExpired:
             self._kill(child)
             raise TimeoutError(SLOW) from None
-        self.children.remove(child)
+        del self.children[child]
         return Result(child.returncode, out, err)
 
     def run(self, *args: str, stdin: bytes = b"", until: float | None = None) -> Result:
@@ -117,20 +124,19 @@ class Bench:
         return result.out
 
     def stop(self) -> None:
-        """Kill what still runs."""
-        for child in list(self.children):
-            self._kill(child)
+        """Kill what this thread has started; called by the bench's owner, also what another thread has."""
+        me = threading.get_ident()
+        self.stopped |= me == self.owner
+        for child, starter in list(self.children.items()):
+            if starter == me:
+                self._kill(child)
+            elif self.stopped:  # its pipes are read there
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(child.pid, signal.SIGKILL)
 
     def _kill(self, child: subprocess.Popen[bytes]) -> None:
-        self.children.remove(child)
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(child.pid, signal.SIGKILL)
-        with contextlib.suppress(subprocess.TimeoutExpired):  # it hangs in a dead file system: leave it there
-            child.wait(0.2)
-        for pipe in (child.stdin, child.stdout, child.stderr):
-            if pipe:
-                with contextlib.suppress(OSError):
-                    pipe.close()
+        del self.children[child]
+        process.kill(child, group=True)
         with contextlib.suppress(OSError):
             os.unlink(self.index + ".lock")
 

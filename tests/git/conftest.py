@@ -64,7 +64,8 @@ def fake_git(tmp_path, monkeypatch):
         program.chmod(0o755)
         monkeypatch.setenv("PATH", f"{program.parent}{os.pathsep}{os.environ['PATH']}")
 
-    return install
+    yield install
+    (tmp_path / "bin/git").unlink(missing_ok=True)  # before the repository is checked
 
 
 @pytest.fixture

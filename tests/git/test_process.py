@@ -124,7 +124,7 @@ def test_no_such_folder_is_not_a_missing_git(tmp_path, cwd):
 
 
 def test_too_slow(repo):
-    with pytest.raises(TimeoutError, match=r"git -c took longer than 0\.05 s"):
+    with pytest.raises(TimeoutError, match=r"git wait took longer than 0\.05 s"):
         process.run(["-c", "alias.wait=!exec sleep 60", "wait"], cwd=str(repo), timeout=0.05)
 
 

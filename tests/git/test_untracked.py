@@ -35,7 +35,9 @@ def put(top: Path, *names: str, size: int = 1) -> None:
 @pytest.mark.parametrize(
     "name",
     [".env", ".env.local", ".ENV", "cert.pem", "Server.KEY", "id_rsa", "id_rsa.pub", "id_ed25519_work", "id_ecdsa",
-     "id_dsa", ".netrc", ".npmrc", ".pypirc", "credentials.json", "gcp-Credentials-prod.json", "kubeconfig"],
+     "id_dsa", ".netrc", ".npmrc", ".pypirc", "credentials.json", "gcp-Credentials-prod.json", "kubeconfig",
+     "prod.env", "me.p12", "me.pfx", "my-Service-Account.json", "service_account_1.json", ".git-credentials", ".pgpass",
+     ".htpasswd", ".aws/credentials", ".kube/config", ".docker/config.json"],
 )  # fmt: skip
 def test_what_looks_like_a_secret_is_left_out_in_any_folder(tmp_path, name):
     put(tmp_path, name, f"deep/er/{name}", "kept.py")
@@ -45,7 +47,8 @@ def test_what_looks_like_a_secret_is_left_out_in_any_folder(tmp_path, name):
     assert {skip.reason for skip in skipped} == {untracked.SECRET}
 
 
-@pytest.mark.parametrize("name", ["env.py", "keys.py", "pem", "credentials.py", "my_id_rsa.py", "kubeconfig.yaml"])
+@pytest.mark.parametrize("name", ["env.py", "keys.py", "pem", "credentials.py", "my_id_rsa.py", "kubeconfig.yaml",
+                                  "env", "credentials", "aws/credentials", "x.aws/credentials", "config.json"])
 def test_what_does_not_look_like_a_secret_is_kept(tmp_path, name):
     put(tmp_path, name)
     assert sift(tmp_path)[0] == [name.encode()]
