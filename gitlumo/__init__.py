@@ -8,14 +8,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from gitlumo.condition import C
     from gitlumo.errors import LumoError, LumoWarning
     from gitlumo.experiment import Experiment, SimpleExperiment, start
     from gitlumo.hooks import ExpHook
+    from gitlumo.watcher import Watcher
 
 __version__ = "0.1.0"
-__all__ = ["ExpHook", "Experiment", "LumoError", "LumoWarning", "SimpleExperiment", "start"]
+__all__ = ["C", "ExpHook", "Experiment", "LumoError", "LumoWarning", "SimpleExperiment", "Watcher", "start"]
 
 _HOMES = {
+    "C": "gitlumo.condition",
+    "Watcher": "gitlumo.watcher",
     "Experiment": "gitlumo.experiment",
     "SimpleExperiment": "gitlumo.experiment",
     "start": "gitlumo.experiment",

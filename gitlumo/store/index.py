@@ -13,9 +13,8 @@ import hashlib
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 from gitlumo.errors import FormatError, GitError, MissingObject
 from gitlumo.git.objects import Objects, Staging
@@ -24,11 +23,14 @@ from gitlumo.store.branch import Branch, View
 from gitlumo.store.query import TreeFiles
 from gitlumo.store.record import Record
 
-FILE = "index-1.sqlite"  # the number is the schema's: another version of gitlumo has a file of its own
+FILE = "index-2.sqlite"  # the number is the schema's: another version of gitlumo has a file of its own
 BUSY_SECONDS = 30.0
 BATCH = 2000  # runs
 _ATTEMPTS = 5
-_SCHEMA = """
+_MARK = 0x6C756D6F  # "lumo"; with the schema's number it says that a file is ours
+_SCHEMA = f"""
+PRAGMA application_id = {_MARK};
+PRAGMA user_version = 2;
 CREATE TABLE meta (tips TEXT NOT NULL, made TEXT NOT NULL, last INTEGER NOT NULL);
 CREATE TABLE run (id INTEGER PRIMARY KEY, place TEXT NOT NULL UNIQUE, tree BLOB NOT NULL, uid TEXT, start REAL,
                   trouble TEXT);
@@ -38,15 +40,15 @@ CREATE TABLE fact (key INTEGER NOT NULL, run INTEGER NOT NULL, value NOT NULL, P
 """
 
 
-@dataclass(frozen=True)
-class Row:
+class Indexed(NamedTuple):
     """A run in the index.
 
     Attributes:
-        id: Its number there; it means nothing elsewhere.
+        id: Its number there; it means nothing elsewhere, and is never given again.
         place: Where it lies in the ledger.
         tree: The id of its folder.
         uid: Its uid; None where that cannot be read.
+        start: When it started, in seconds since 1970; None where that cannot be read.
         trouble: What is damaged in it; None: nothing.
     """
 
@@ -54,6 +56,7 @@ class Row:
     place: str
     tree: str
     uid: str | None
+    start: float | None
     trouble: str | None
 
 
@@ -63,17 +66,30 @@ class Index:
     def __init__(self, connection: sqlite3.Connection):
         self.connection = connection
 
-    def rows(self, where: str = "1", values: Sequence[Any] = (), *, limit: int | None = None) -> Iterator[Row]:
+    @property
+    def state(self) -> tuple[str, int]:
+        """Which file this is, and the highest id that it has given: what is new or has changed has a higher one."""
+        made, last = self.connection.execute("SELECT made, last FROM meta").fetchone()
+        return made, last
+
+    def runs(self, where: str = "1", values: Sequence[Any] = ()) -> Iterator[Indexed]:
         """Runs, the newest first.
 
         Args:
             where: An SQL expression over ``run.id``.
             values: What it binds.
-            limit: At most so many; None: all.
         """
-        sql = f"SELECT id, place, tree, uid, trouble FROM run WHERE {where} ORDER BY start DESC, place DESC LIMIT ?"
-        for id, place, tree, uid, trouble in self.connection.execute(sql, (*values, -1 if limit is None else limit)):
-            yield Row(id, place, tree.hex(), uid, trouble)
+        sql = f"SELECT id, place, tree, uid, start, trouble FROM run WHERE {where} ORDER BY start DESC, place DESC"
+        for id, place, tree, *rest in self.connection.execute(sql, values):
+            yield Indexed(id, place, tree.hex(), *rest)
+
+    def count(self) -> int:
+        """How many runs there are."""
+        return int(self.connection.execute("SELECT count(*) FROM run").fetchone()[0])
+
+    def ids(self) -> list[int]:
+        """The ids of all runs."""
+        return [id for (id,) in self.connection.execute("SELECT id FROM run")]
 
     def names(self) -> list[str]:
         """All columns that any run has."""
@@ -82,9 +98,13 @@ class Index:
 
     def column(self, name: str) -> Iterator[tuple[int, Any]]:
         """One column: (run, value) of each run that has it, by run."""
-        sql = "SELECT run, value FROM fact WHERE key = (SELECT id FROM name WHERE name = ?) ORDER BY run"
-        for run, held in self.connection.execute(sql, (name,)):
+        for run, held in self.held(name):
             yield run, columns.from_sql(held)
+
+    def held(self, name: str, above: int = 0) -> list[tuple[int, int | float | str | bytes]]:
+        """One column as SQLite holds it, of the runs whose id is above one."""
+        sql = "SELECT run, value FROM fact WHERE key = (SELECT id FROM name WHERE name = ?) AND run > ? ORDER BY run"
+        return self.connection.execute(sql, (name, above)).fetchall()
 
     def of(self, run: int) -> dict[str, columns.Column]:
         """All columns of one run."""
@@ -153,6 +173,13 @@ def _tips(view: View) -> str:
 
 
 def _seen(connection: sqlite3.Connection) -> str | None:
+    """The tips that a file is of; None: it is no index of ours.
+
+    Raises:
+        sqlite3.DatabaseError: If it is damaged.
+    """
+    if connection.execute("PRAGMA application_id").fetchone() != (_MARK,):
+        return None
     found = connection.execute("SELECT tips FROM meta").fetchone()
     return found[0] if found and isinstance(found[0], str) else None
 
@@ -217,8 +244,9 @@ def _fill(connection: sqlite3.Connection, objects: Objects, old: str | None, new
         if old is not None:
             _forget(connection, [path for path, _ in part])
         _enter(connection, names, objects, [(path, tree) for path, tree in part if tree])
-    if connection.execute("UPDATE meta SET tips = ?", (tips,)).rowcount == 0:
-        connection.execute("INSERT INTO meta VALUES (?, hex(randomblob(8)), (SELECT max(id) FROM run))", (tips,))
+    (highest,) = connection.execute("SELECT coalesce(max(id), 0) FROM run").fetchone()
+    if connection.execute("UPDATE meta SET tips = ?, last = max(last, ?)", (tips, highest)).rowcount == 0:
+        connection.execute("INSERT INTO meta VALUES (?, hex(randomblob(8)), ?)", (tips, highest))
 
 
 def _forget(connection: sqlite3.Connection, places: Iterable[str]) -> None:
@@ -239,7 +267,9 @@ def _forget(connection: sqlite3.Connection, places: Iterable[str]) -> None:
 def _enter(
     connection: sqlite3.Connection, names: dict[str, int], objects: Objects, places: Iterable[tuple[str, str]]
 ) -> None:
-    (last,) = connection.execute("SELECT coalesce(max(last), 0) FROM (SELECT last FROM meta UNION ALL SELECT max(id) FROM run)").fetchone()
+    # Ids are never used again, so that who has seen the index before knows what is new in it.
+    sql = "SELECT max(last) FROM (SELECT last FROM meta UNION ALL SELECT id FROM run UNION ALL SELECT 0)"
+    (last,) = connection.execute(sql).fetchone()
     runs, facts = [], []
     known: dict[str, Any] = {}
     for place, tree in places:

@@ -36,7 +36,7 @@ def asked(tmp_path):
     opened = open_here()
     found = open_index(opened.branch, opened.branch.view(), str(tmp_path / "cache"))
     try:
-        return {row.place: found.of(row.id) for row in found.rows()}
+        return {row.place: found.of(row.id) for row in found.runs()}
     finally:
         found.close()
         opened.repository.close()
@@ -167,7 +167,7 @@ def test_a_damaged_run_is_named_and_the_others_are_there(repo, tmp_path):
     commit_into_ledger(repo, "damage\n\nLumo-Format: 1\n", {f"{folder}/info/params.json": b"{broken"})
     opened = open_here()
     found = open_index(opened.branch, opened.branch.view(), str(tmp_path / "cache"))
-    troubles = {row.place: row.trouble for row in found.rows()}
+    troubles = {row.place: row.trouble for row in found.runs()}
     found.close()
     assert troubles[folder]
     assert sum(trouble is None for trouble in troubles.values()) == 1
@@ -179,7 +179,7 @@ from gitlumo.cli.opening import open_here
 from gitlumo.store.index import open_index
 opened = open_here()
 found = open_index(opened.branch, opened.branch.view(), '/nonexistent')
-print(sum(1 for _ in found.rows()), sum(value for _, value in found.column('params.seed')))
+print(sum(1 for _ in found.runs()), sum(value for _, value in found.column('params.seed')))
 found.close()
 """
 

@@ -1,0 +1,241 @@
+"""The read side: all runs of a repository, as rows, as data frames, and each as an experiment that can be read."""
+
+from __future__ import annotations
+
+import heapq
+import os
+from collections.abc import Callable, Iterable, Iterator
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from gitlumo.beginning import roots
+from gitlumo.condition import Condition, test
+from gitlumo.config import read_settings
+from gitlumo.errors import FormatError, LumoError, UsageError
+from gitlumo.git.repository import open_repository
+from gitlumo.store import columns
+from gitlumo.store.branch import Branch
+from gitlumo.store.columns import Column
+from gitlumo.store.index import Indexed, open_index
+from gitlumo.store.pending import Pending, pending_runs
+from gitlumo.store.query import Found, Runs, TreeFiles
+from gitlumo.store.record import Record
+from gitlumo.where import functions, to_sql
+
+if TYPE_CHECKING:
+    import pandas
+
+    from gitlumo.experiment import Experiment
+    from gitlumo.frames import Frames
+
+
+class Row:
+    """One run as a row.
+
+    Attributes:
+        found: Where it is, and its record.
+        start: When it started, in seconds since 1970.
+        trouble: What is damaged in it; None: nothing.
+    """
+
+    def __init__(self, found: Found, start: float | None, trouble: str | None, read: Callable[[], dict[str, Column]]):
+        self.found = found
+        self.start = start or 0.0
+        self.trouble = trouble
+        self._read = read
+
+    @cached_property
+    def columns(self) -> dict[str, Column]:
+        """All its columns; see :mod:`gitlumo.store.columns`."""
+        return self._read()
+
+
+class Selection:
+    """The runs of a repository at one moment: the index, and over it those that are being recorded."""
+
+    def __init__(self, branch: Branch, cache_root: str):
+        view = branch.view()
+        self._objects = view.objects
+        self.index = open_index(branch, view, cache_root)
+        functions(self.index.connection)
+        waiting = pending_runs(branch.lumo_dir, branch.settings.snapshot_max_file, branch.settings.hostname)
+        self.live = {pending.run.uid: _live_row(pending) for pending in waiting}
+
+    def __enter__(self) -> Selection:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the index."""
+        self.index.close()
+
+    def rows(self, where: Condition | None = None) -> Iterator[Row]:
+        """The runs for which a condition holds, the newest first."""
+        sql, bound = to_sql(where) if where is not None else ("1", [])
+        rest = (self._row(entry) for entry in self.index.runs(sql, bound) if entry.uid not in self.live)
+        return heapq.merge(rest, self.live_rows(where), key=lambda row: row.start, reverse=True)
+
+    def live_rows(self, where: Condition | None = None) -> list[Row]:
+        """Those of the runs that are being recorded, or wait to be published, for which a condition holds."""
+        chosen = [row for row in self.live.values() if where is None or test(where, row.columns)]
+        return sorted(chosen, key=lambda row: row.start, reverse=True)
+
+    def _row(self, entry: Indexed) -> Row:
+        files = TreeFiles(self._objects, entry.tree)
+        exp_name, name = entry.place.partition("/")[0], entry.place.rpartition("/")[2]
+        found = Found(exp_name, name, entry.place, Record(files.read, files.paths, entry.place))
+        return Row(found, entry.start, entry.trouble, lambda: self.index.of(entry.id))
+
+    def names(self) -> list[str]:
+        """All columns that any run has."""
+        return sorted({*self.index.names(), *(name for row in self.live.values() for name in row.columns)})
+
+
+def _live_row(pending: Pending) -> Row:
+    record, trouble = pending.record, None
+    read: dict[str, Column] = {}
+    try:
+        read = columns.columns_of(record)
+    except FormatError as error:
+        trouble = str(error)
+    found = Found(str(record.info("exp_name")), str(record.info("test_name")), pending.run.info_dir, record)
+    start = read.get("start")
+    return Row(found, start if isinstance(start, float) else None, trouble, lambda: read)
+
+
+class Watcher:
+    """All runs of one repository: those of its ledgers, and those that are being recorded.
+
+    Example:
+        >>> from gitlumo import C, Watcher
+        >>> df = Watcher().load(C['params.lr'] < .1)
+    """
+
+    def __init__(self, repo: str | os.PathLike[str] | None = None):
+        """Look at a repository.
+
+        Args:
+            repo: A folder in it; None: the current folder.
+
+        Raises:
+            NotARepository: If there is none.
+        """
+        self._repository = open_repository(repo)
+        self._settings = read_settings(self._repository.config)
+        self._branch = Branch(self._repository, self._settings)
+        self._roots = roots(self._settings, self._branch.lumo_dir)
+        self._frames: Frames | None = None
+
+    def _select(self) -> Selection:
+        self._repository.objects.refresh()
+        return Selection(self._branch, self._roots["cache_root"])
+
+    def rows(self, where: Condition | None = None, columns: Iterable[str] | None = None) -> list[dict[str, Any]]:
+        """The runs as plain dicts, the newest first; it needs no pandas.
+
+        Args:
+            where: Which runs; None: all.
+            columns: Which columns; None: all that a run has.
+
+        Raises:
+            UsageError: For a condition that is none.
+            LumoError: If the ledger cannot be read.
+        """
+        _check(where)
+        wanted = None if columns is None else list(columns)
+        with self._select() as selection:
+            found = (row.columns for row in selection.rows(where))
+            return [dict(row) if wanted is None else {key: row.get(key) for key in wanted} for row in found]
+
+    def load(
+        self, where: Condition | None = None, columns: Iterable[str] | None = None, *, incremental: bool = True
+    ) -> pandas.DataFrame:
+        """The runs as a data frame: a row for each, the newest first; its index is the test_name.
+
+        Args:
+            where: Which runs; None: all.
+            columns: Which columns, ``params.lr``, ``metrics.acc``, ``state``, ...; None: all that any run has.
+            incremental: Whether to read only what has changed since the last time, which gives the same.
+
+        Returns:
+            Numbers as float64 or Int64, times in UTC, texts that repeat as categories. Beside parameters and metrics
+            it has what ``exp.properties`` calls so: exp_name, test_name, uid, state, note, tags, deprecated, ...
+
+        Raises:
+            UsageError: For a condition that is none, a column that no run has, or if pandas is not installed.
+            LumoError: If the ledger cannot be read.
+        """
+        _check(where)
+        from gitlumo.frames import Frames
+
+        if self._frames is None or not incremental:
+            self._frames = Frames(str(self._repository.location.work_tree or self._repository.location.common_dir))
+        with self._select() as selection:
+            return self._frames.load(selection, where, None if columns is None else list(columns))
+
+    def history(self, keys: str | Iterable[str] | None = None, where: Condition | None = None) -> pandas.DataFrame:
+        """The curves of runs as one long data frame: exp_name, test_name, metric, step, time, value.
+
+        Args:
+            keys: Which metrics; None: all.
+            where: Which runs; None: all.
+
+        Raises:
+            UsageError: For a condition that is none, or if pandas is not installed.
+            LumoError: If the ledger cannot be read.
+        """
+        _check(where)
+        from gitlumo.frames import curves
+
+        wanted = None if keys is None else {keys} if isinstance(keys, str) else set(keys)
+        with self._select() as selection:
+            return curves(selection.rows(where), wanted)
+
+    def retrieve(self, prefix: str) -> Experiment:
+        """One run, to read and to edit.
+
+        Args:
+            prefix: A test_name or a prefix of one, ``EXP_NAME/PREFIX``, a prefix of a uid, ``@``, ``@~N``.
+
+        Raises:
+            NoSuchRun: If no run, or more than one, is meant; then with the candidates.
+        """
+        from gitlumo.experiment import Experiment
+
+        return Experiment.from_record(*self.find(prefix))
+
+    def find(self, prefix: str) -> tuple[Record, dict[str, str], str]:
+        """What :meth:`gitlumo.Experiment.from_record` takes; see :meth:`retrieve`."""
+        self._repository.objects.refresh()
+        view = self._branch.view()
+        waiting = pending_runs(self._branch.lumo_dir, self._settings.snapshot_max_file, self._settings.hostname)
+        found = Runs(view.objects, view.tree, waiting).resolve(prefix)
+        return found.record, self._roots, self._branch.lumo_dir
+
+    def close(self) -> None:
+        """Let go of the repository's files."""
+        self._repository.close()
+
+    def __repr__(self) -> str:
+        """Where it looks."""
+        return f"Watcher({str(self._repository.location.work_tree or self._repository.location.common_dir)!r})"
+
+
+def _check(where: object) -> None:
+    if where is not None and not isinstance(where, Condition):
+        raise UsageError(f"where is a condition such as C['params.lr'] < .1, not {where!r}")
+
+
+def found_in_row(row: Any) -> tuple[Record, dict[str, str], str]:
+    """The run of a row: by its uid, in the repository that it names; see :meth:`Watcher.find`.
+
+    Raises:
+        LumoError: If the row names no run.
+    """
+    uid = row.get("uid") if hasattr(row, "get") else None
+    if not isinstance(uid, str):
+        raise LumoError("a row of Watcher().load() has a uid, and this one has none: pass df.iloc[0].to_dict()")
+    repo = row.get("repo")
+    return Watcher(repo if isinstance(repo, str) and os.path.isdir(repo) else None).find(uid)
