@@ -139,7 +139,7 @@ def _series(name: str, length: int, places: np.ndarray[Any, Any], held: list[Any
         return pd.arrays.BooleanArray(flags, absent) if absent.any() else flags
     if decoded and all(type(value) is float or value is None for value in decoded):  # NaN is among them
         return _series(name, length, places, [np.nan if value is None else value for value in decoded])
-    objects = np.full(length, None, dtype=object)
+    objects = np.full(length, np.nan, dtype=object)
     for place, value in zip(places.tolist(), decoded, strict=True):
         objects[place] = value
     return objects
