@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -83,16 +84,18 @@ class Frames:
         """The runs of the index for which an SQL expression holds; and their ids, which are ``above`` one."""
         sql = f"SELECT id FROM run WHERE {where} ORDER BY start DESC, place DESC"
         ids = np.array([id for (id,) in selection.index.connection.execute(sql, bound)], dtype="int64")
-        at = np.full(int(ids.max(initial=above)) + 1 - above, -1, dtype="int64")
+        last = selection.index.state[1]
+        at = np.full(last + 1 - above, -1, dtype="int64")
         at[ids - above] = np.arange(len(ids))
         series = {}
         for name in dict.fromkeys([*names, "name", "start"]):
-            held = [pair for pair in selection.index.held(name, above) if pair[0] - above < len(at)]
-            places = at[np.fromiter((run for run, _ in held), dtype="int64", count=len(held)) - above]
+            runs, held = selection.index.held(name, above)
+            places = at[np.array(runs, dtype="int64") - above]
             chosen = places >= 0
-            some = [value for (_, value), yes in zip(held, chosen.tolist(), strict=True) if yes]
-            if not chosen.all() or held:
-                series[PROPERTIES.get(name, name)] = _series(name, len(ids), places[chosen], some)
+            if not chosen.all():
+                held = list(itertools.compress(held, chosen.tolist()))
+            if held:
+                series[PROPERTIES.get(name, name)] = _series(name, len(ids), places[chosen], held)
         return self._framed(series, len(ids)), ids
 
     def _of_live(self, rows: list[Row], names: Iterable[str]) -> pd.DataFrame:

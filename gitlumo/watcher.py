@@ -13,12 +13,12 @@ from gitlumo.condition import Condition, test
 from gitlumo.config import read_settings
 from gitlumo.errors import FormatError, LumoError, UsageError
 from gitlumo.git.repository import open_repository
-from gitlumo.store import columns
-from gitlumo.store.branch import Branch
+from gitlumo.store import columns, trees
+from gitlumo.store.branch import Branch, View
 from gitlumo.store.columns import Column
 from gitlumo.store.index import Indexed, open_index
 from gitlumo.store.pending import Pending, pending_runs
-from gitlumo.store.query import Found, Runs, TreeFiles
+from gitlumo.store.query import Found, Runs, TreeFiles, with_edits
 from gitlumo.store.record import Record
 from gitlumo.where import functions, to_sql
 
@@ -33,12 +33,21 @@ class Row:
     """One run as a row.
 
     Attributes:
+        id: Its number in the index; None where it is not from there.
         found: Where it is, and its record.
         start: When it started, in seconds since 1970.
         trouble: What is damaged in it; None: nothing.
     """
 
-    def __init__(self, found: Found, start: float | None, trouble: str | None, read: Callable[[], dict[str, Column]]):
+    def __init__(
+        self,
+        id: int | None,
+        found: Found,
+        start: float | None,
+        trouble: str | None,
+        read: Callable[[], dict[str, Column]],
+    ):
+        self.id = id
         self.found = found
         self.start = start or 0.0
         self.trouble = trouble
@@ -59,7 +68,7 @@ class Selection:
         self.index = open_index(branch, view, cache_root)
         functions(self.index.connection)
         waiting = pending_runs(branch.lumo_dir, branch.settings.snapshot_max_file, branch.settings.hostname)
-        self.live = {pending.run.uid: _live_row(pending) for pending in waiting}
+        self.live = {pending.run.uid: _live_row(pending, view) for pending in waiting}
 
     def __enter__(self) -> Selection:
         return self
@@ -86,23 +95,32 @@ class Selection:
         files = TreeFiles(self._objects, entry.tree)
         exp_name, name = entry.place.partition("/")[0], entry.place.rpartition("/")[2]
         found = Found(exp_name, name, entry.place, Record(files.read, files.paths, entry.place))
-        return Row(found, entry.start, entry.trouble, lambda: self.index.of(entry.id))
+        return Row(entry.id, found, entry.start, entry.trouble, lambda: self.index.of(entry.id))
+
+    def column(self, name: str) -> Callable[[Row], Column]:
+        """One column of all runs, read at once: gives a row's value, None where it has none."""
+        held = dict(self.index.column(name))
+        return lambda row: row.columns.get(name) if row.id is None else held.get(row.id)
 
     def names(self) -> list[str]:
         """All columns that any run has."""
         return sorted({*self.index.names(), *(name for row in self.live.values() for name in row.columns)})
 
 
-def _live_row(pending: Pending) -> Row:
+def _live_row(pending: Pending, view: View) -> Row:
     record, trouble = pending.record, None
     read: dict[str, Column] = {}
     try:
+        name = record.info("exp_name"), record.info("test_name")
+        there = trees.find(view.objects, view.tree, pending.run.uid, [name])
+        if there:  # edits are nowhere else
+            record = with_edits(record, TreeFiles(view.objects, there.folder))
         read = columns.columns_of(record)
     except FormatError as error:
         trouble = str(error)
     found = Found(str(record.info("exp_name")), str(record.info("test_name")), pending.run.info_dir, record)
     start = read.get("start")
-    return Row(found, start if isinstance(start, float) else None, trouble, lambda: read)
+    return Row(None, found, start if isinstance(start, float) else None, trouble, lambda: read)
 
 
 class Watcher:

@@ -157,7 +157,7 @@ def test_history(runs):
 
 def test_retrieve(runs, tmp_path, monkeypatch):
     watcher = Watcher()
-    for name in (runs[0].test_name, runs[0].test_name[:12], f"digits/{runs[0].test_name}", runs[0].uid[:10], "@~2"):
+    for name in (runs[0].test_name, runs[0].test_name[:-1], f"digits/{runs[0].test_name}", runs[0].uid[:10], "@~2"):
         exp = watcher.retrieve(name)
         assert (exp.uid, exp.load_info("params")["lr"], exp.state) == (runs[0].uid, 0.1, "finished")
     assert exp.history("loss") == runs[0].history("loss")

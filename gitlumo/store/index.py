@@ -65,6 +65,7 @@ class Index:
 
     def __init__(self, connection: sqlite3.Connection):
         self.connection = connection
+        self._ids: dict[int, list[int]] = {}
 
     @property
     def state(self) -> tuple[str, int]:
@@ -87,10 +88,6 @@ class Index:
         """How many runs there are."""
         return int(self.connection.execute("SELECT count(*) FROM run").fetchone()[0])
 
-    def ids(self) -> list[int]:
-        """The ids of all runs."""
-        return [id for (id,) in self.connection.execute("SELECT id FROM run")]
-
     def names(self) -> list[str]:
         """All columns that any run has."""
         found = self.connection.execute("SELECT name FROM name WHERE EXISTS (SELECT 1 FROM fact WHERE key = name.id)")
@@ -98,13 +95,24 @@ class Index:
 
     def column(self, name: str) -> Iterator[tuple[int, Any]]:
         """One column: (run, value) of each run that has it, by run."""
-        for run, held in self.held(name):
+        for run, held in zip(*self.held(name), strict=True):
             yield run, columns.from_sql(held)
 
-    def held(self, name: str, above: int = 0) -> list[tuple[int, int | float | str | bytes]]:
-        """One column as SQLite holds it, of the runs whose id is above one."""
-        sql = "SELECT run, value FROM fact WHERE key = (SELECT id FROM name WHERE name = ?) AND run > ? ORDER BY run"
-        return self.connection.execute(sql, (name, above)).fetchall()
+    def held(self, name: str, above: int = 0) -> tuple[list[int], list[int | float | str | bytes]]:
+        """One column of the runs whose id is above one: their ids, and the values as SQLite holds them."""
+        sql = "FROM fact WHERE key = (SELECT id FROM name WHERE name = ?) AND run > ? ORDER BY run"
+        values = [value for (value,) in self.connection.execute(f"SELECT value {sql}", (name, above))]
+        every = self.ids(above)
+        if len(values) == len(every):  # the most common case: all have it
+            return every, values
+        return [run for (run,) in self.connection.execute(f"SELECT run {sql}", (name, above))], values
+
+    def ids(self, above: int = 0) -> list[int]:
+        """The ids of all runs, those above one."""
+        if above not in self._ids:
+            sql = "SELECT id FROM run WHERE id > ? ORDER BY id"
+            self._ids[above] = [id for (id,) in self.connection.execute(sql, (above,))]
+        return self._ids[above]
 
     def of(self, run: int) -> dict[str, columns.Column]:
         """All columns of one run."""
@@ -268,8 +276,9 @@ def _enter(
     connection: sqlite3.Connection, names: dict[str, int], objects: Objects, places: Iterable[tuple[str, str]]
 ) -> None:
     # Ids are never used again, so that who has seen the index before knows what is new in it.
-    sql = "SELECT max(last) FROM (SELECT last FROM meta UNION ALL SELECT id FROM run UNION ALL SELECT 0)"
-    (last,) = connection.execute(sql).fetchone()
+    (last,) = connection.execute("SELECT coalesce(max(last), 0) FROM meta").fetchone()
+    (highest,) = connection.execute("SELECT coalesce(max(id), 0) FROM run").fetchone()
+    last = max(last, highest)
     runs, facts = [], []
     known: dict[str, Any] = {}
     for place, tree in places:
