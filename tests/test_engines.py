@@ -158,6 +158,7 @@ done
 @pytest.mark.parametrize("ref_store", ["files", "reftable"])
 def test_both_engines_and_git_write_at_once(make_repo, python, git, fsck, ref_store):
     repo = make_repo("sha1", ref_store)
+    git("config", "reftable.lockTimeout", "20000", cwd=repo)  # git itself gives up after 100 ms
     writers = [[*python(engine), "-W", "error", "-c", RUNS, engine] for engine in ("pygit2", "dulwich") * 2]
     children = [subprocess.Popen(command, cwd=repo, stderr=subprocess.PIPE, text=True) for command in writers]
     children.append(subprocess.Popen(["sh", "-c", COMMITS], cwd=repo, stderr=subprocess.PIPE, text=True))

@@ -217,7 +217,7 @@ def record_variety(repo: Path) -> dict[str, str]:
         os.symlink("nowhere", exp.mk_ipath("link"))
     with contextlib.suppress(ZeroDivisionError), gitlumo.Experiment("digits", "failed one") as exp:
         uids["failed"] = exp.uid
-        exp.log({"loss": 1}, step=2**70)
+        exp.log({"loss": 1}, step=2**62)
         raise ZeroDivisionError
     script = (
         "import gitlumo, os, signal\nexp = gitlumo.Experiment('digits', 'killed one').start()\n"

@@ -10,6 +10,7 @@ from gitlumo.errors import GitError, RefMoved
 from gitlumo.git.history import is_ancestor
 from gitlumo.git.objects import BLOB, COMMIT, TREE, missing
 from gitlumo.git.recent import RecentTrees
+from gitlumo.git.refs import GitRefs
 
 _KINDS = {
     int(pygit2.enums.ObjectType.BLOB): BLOB,
@@ -76,6 +77,7 @@ class Pygit2Refs:
     """A :class:`gitlumo.git.refs.Refs` over refs that are plain files."""
 
     def __init__(self, git_dir: str):
+        self._git_dir = git_dir
         # git itself has just opened this repository, with the whole configuration of safe.directory; libgit2 sees
         # less of it (not what the environment says), so its own check is left out for this one opening.
         checked = pygit2.settings.owner_validation
@@ -111,8 +113,8 @@ class Pygit2Refs:
     def move(self, name: str, old: str | None, new: str, message: str) -> None:
         """See :meth:`gitlumo.git.refs.Refs.move`."""
         try:
-            if old is None:
-                self._repository.create_reference_direct(name, new, False, message)
+            if old is None:  # libgit2 looks whether it exists before it has the lock: of two that make it, one is lost
+                GitRefs(self._git_dir).move(name, None, new, message)
                 return
             ref = self._repository.lookup_reference(name)
             if str(ref.target) != old:

@@ -244,6 +244,24 @@ def test_in_a_linked_worktree(repo, git, engine, ids, tmp_path):
     assert refs.list("refs/heads/").keys() == {"refs/heads/main", "refs/heads/side", "refs/heads/x"}
 
 
+MAKER = """
+import sys, os, random
+sys.path[:] = {path!r}
+from gitlumo.errors import RefMoved
+from gitlumo.git.engines import Engine, open_objects, open_refs
+engine, hash_name, name, *ids = sys.argv[1:]
+engine = Engine("dulwich" if engine == "git" else engine, engine, "")
+objects = open_objects(engine, os.path.join({git_dir!r}, "objects"), hash_name)
+refs = open_refs(engine, {git_dir!r}, objects, lambda: "Ada <ada@example.org>")
+new = random.choice(ids)
+print("ready", flush=True)
+sys.stdin.read()
+try:
+    refs.move(name, None, new, "made")
+    print("made", new)
+except RefMoved:
+    print("not")
+"""
 MOVER = """
 import sys, zlib, os
 sys.path[:] = {path!r}
@@ -271,6 +289,24 @@ for i in range(20):
         except RefMoved:
             pass
 """
+
+
+def test_of_many_that_make_a_ref_one_does(repo, git, case, ids):
+    script = MAKER.format(path=sys.path, git_dir=str(repo / ".git"))
+    for k in range(6):
+        command = [sys.executable, "-c", script, case[0], case[2], f"refs/heads/new{k}", *ids]
+        makers = [subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.PIPE) for _ in range(4)]
+        for maker in makers:
+            maker.stdout.readline()
+        for maker in makers:
+            maker.stdin.close()
+        said = [maker.stdout.read().split() for maker in makers]
+        made = [words[1].decode() for words in said if words[0] == b"made"]
+        for maker in makers:
+            maker.wait()
+            maker.stdout.close()
+        assert len(made) == 1
+        assert git("rev-parse", f"refs/heads/new{k}", cwd=repo) == made[0]
 
 
 def test_no_move_of_many_movers_is_lost(repo, git, case, ids, fsck):
