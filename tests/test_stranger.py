@@ -281,7 +281,7 @@ def test_a_stranger_reads_what_was_recorded(repo, fsck):
     assert (acc["min"], acc["max"], acc["last"], acc["cmp"], acc["count"]) == (-math.inf, math.inf, 2**80, "min", 7)
     assert len(rich["history"]) == 37
     assert [call["loss"] for call in found[uids["killed"]]["history"]] == [0.5, 0.25]
-    assert found[uids["failed"]]["history"][0]["step"] == 2**70
+    assert found[uids["failed"]]["history"][0]["step"] == 2**62
     events = git(
         repo, "log", "--grep=^Lumo-Event:", "--format=%(trailers:key=Lumo-Event,valueonly)", "lumo_experiments"
     )
