@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 from gitlumo.beginning import roots
 from gitlumo.condition import Condition, test
 from gitlumo.config import read_settings
-from gitlumo.errors import FormatError, LumoError, UsageError
+from gitlumo.errors import FormatError, LumoError
 from gitlumo.git.repository import open_repository
+from gitlumo.naming import resolved
 from gitlumo.store import columns, trees
 from gitlumo.store.branch import Branch, View
 from gitlumo.store.columns import Column
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 
     from gitlumo.experiment import Experiment
     from gitlumo.frames import Frames
+
+
+_KINDS = {int: "integer", float: "real", str: "text", bytes: "blob"}
 
 
 class Row:
@@ -102,6 +106,11 @@ class Selection:
         held = dict(self.index.column(name))
         return lambda row: row.columns.get(name) if row.id is None else held.get(row.id)
 
+    def types(self, name: str) -> set[str]:
+        """What SQLite calls, or would call, the values of a column: ``integer``, ``real``, ``text``, ``blob``."""
+        held = (columns.to_sql(row.columns[name]) for row in self.live.values() if name in row.columns)
+        return self.index.types(name) | {_KINDS[type(value)] for value in held}
+
     def names(self) -> list[str]:
         """All columns that any run has."""
         return sorted({*self.index.names(), *(name for row in self.live.values() for name in row.columns)})
@@ -161,10 +170,9 @@ class Watcher:
             UsageError: For a condition that is none.
             LumoError: If the ledger cannot be read.
         """
-        _check(where)
         wanted = None if columns is None else list(columns)
         with self._select() as selection:
-            found = (row.columns for row in selection.rows(where))
+            found = (row.columns for row in selection.rows(_full(where, selection)))
             return [dict(row) if wanted is None else {key: row.get(key) for key in wanted} for row in found]
 
     def load(
@@ -185,13 +193,12 @@ class Watcher:
             UsageError: For a condition that is none, a column that no run has, or if pandas is not installed.
             LumoError: If the ledger cannot be read.
         """
-        _check(where)
         from gitlumo.frames import Frames
 
         if self._frames is None or not incremental:
             self._frames = Frames(str(self._repository.location.work_tree or self._repository.location.common_dir))
         with self._select() as selection:
-            return self._frames.load(selection, where, None if columns is None else list(columns))
+            return self._frames.load(selection, _full(where, selection), None if columns is None else list(columns))
 
     def history(self, keys: str | Iterable[str] | None = None, where: Condition | None = None) -> pandas.DataFrame:
         """The curves of runs as one long data frame: exp_name, test_name, metric, step, time, value.
@@ -204,12 +211,11 @@ class Watcher:
             UsageError: For a condition that is none, or if pandas is not installed.
             LumoError: If the ledger cannot be read.
         """
-        _check(where)
         from gitlumo.frames import curves
 
         wanted = None if keys is None else {keys} if isinstance(keys, str) else set(keys)
         with self._select() as selection:
-            return curves(selection.rows(where), wanted)
+            return curves(selection.rows(_full(where, selection)), wanted)
 
     def retrieve(self, prefix: str) -> Experiment:
         """One run, to read and to edit.
@@ -241,9 +247,15 @@ class Watcher:
         return f"Watcher({str(self._repository.location.work_tree or self._repository.location.common_dir)!r})"
 
 
-def _check(where: object) -> None:
-    if where is not None and not isinstance(where, Condition):
-        raise UsageError(f"where is a condition such as C['params.lr'] < .1, not {where!r}")
+def _full(where: Condition | None, selection: Selection) -> Condition | None:
+    """A condition with the columns' full names.
+
+    Raises:
+        UsageError: If it is none, or a column that no run has.
+    """
+    if where is None:
+        return None
+    return resolved(where, selection.names())
 
 
 def found_in_row(row: Any) -> tuple[Record, dict[str, str], str]:

@@ -77,7 +77,7 @@ def test_conditions_and_columns(runs):
     assert watcher.load(C["params.lr"] > 5).empty
     with pytest.raises(UsageError, match=r"no run has a column 'params.lrr'; there are params.lr"):
         watcher.load(columns=["params.lrr"])
-    with pytest.raises(UsageError, match="where is a condition"):
+    with pytest.raises(UsageError, match="not a condition"):
         watcher.load("params.lr < 1")
 
 
