@@ -273,6 +273,7 @@ class _Columns:
     def __getitem__(self, name: str) -> Column:
         if not isinstance(name, str):
             raise InvalidValue(f"a column's name is a string, not {values.shown(name)}")
+        values.encode(name, "a column's name")  # it is Unicode
         return Column(ALIASES.get(name, name))
 
 

@@ -56,7 +56,8 @@ def check(column: str, op: str, value: Literal) -> None:
     if op in ORDERS and isinstance(value, bool):
         raise InvalidValue(f"true and false have no order: write {name_text(column)} = {literal_text(value)}")
     if kind and mismatch(op, value, (kind,)):
-        what = f"{literal_text(value)} is {kind_of(value)}" if kind_of(value) != kind else f"{op} is for texts"
+        shown = quoted(value) if isinstance(value, str) else literal_text(value)
+        what = f"{shown} is {kind_of(value)}" if kind_of(value) != kind else f"{op} is for texts"
         raise InvalidValue(f"{column} is {kind}, and {what}: that never holds")
 
 
@@ -66,7 +67,7 @@ def _regex(text: str) -> re.Pattern[str]:
         with warnings.catch_warnings(action="ignore"):
             return re.compile(text)
     except (re.error, RecursionError, OverflowError) as error:
-        raise InvalidValue(f"not a regular expression: {literal_text(text)}: {error}") from None
+        raise InvalidValue(f"not a regular expression: {quoted(text)}: {error}") from None
 
 
 def predicate(op: str, value: Literal | tuple[Literal, ...]) -> Callable[[object], bool]:
@@ -110,5 +111,10 @@ def literal_text(value: Literal) -> str:
         return repr(value)
     if _PLAIN_TEXT.fullmatch(value) and value.lower() not in _NO_TEXT:
         return value
-    escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\t", "\\t")
+    return quoted(value)
+
+
+def quoted(text: str) -> str:
+    """A text in quotes."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\t", "\\t")
     return '"' + re.sub(r"[\x00-\x1f\x7f]", lambda found: f"\\x{ord(found[0]):02x}", escaped) + '"'

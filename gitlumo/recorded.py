@@ -1,16 +1,20 @@
-"""What can be read of a run, while it records and ever after, and where its folders are."""
+"""What can be read of a run, while it records and ever after, what anyone may edit, and where its folders are."""
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Mapping
-from typing import Any, Self
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Self
 
 from gitlumo import ids
 from gitlumo.config import Settings
-from gitlumo.errors import InvalidName, LumoError, StateError
-from gitlumo.store.journal import Folder
+from gitlumo.errors import InvalidName, InvalidValue, LumoError, StateError
+from gitlumo.store.journal import Folder, home_of
 from gitlumo.store.record import Record
+
+if TYPE_CHECKING:
+    from gitlumo.store.query import TreeFiles
 
 NEW, OPEN, ENDED, READ = "not started", "being recorded", "ended", "read from disk"
 
@@ -30,11 +34,14 @@ class Recorded:
         self.uid = ids.new_uid()
         self._mode = NEW
         self._record: Record | None = None
+        self._published: TreeFiles | None = None  # the run in the ledger: its edits are nowhere else
+        self._lumo_dir: str | None = None  # of the repository whose ledger has it
         self._roots: Mapping[str, str] = {}
+        self._folder_name: str | None = None  # where it is not test_name: another run's folder had that name here
 
     @classmethod
     def from_disk(cls, info_dir: str | os.PathLike[str]) -> Self:
-        """A recorded run, to read.
+        """A recorded run, to read, with the edits that the ledger has; of these it can make more.
 
         Args:
             info_dir: Its folder, as :attr:`info_dir` named it.
@@ -51,13 +58,55 @@ class Recorded:
         exp = cls(found.info("exp_name"), found.info("test_name"))
         exp._mode, exp._record, exp.uid = READ, found, found.uid
         exp._roots = {"info_root": os.path.dirname(os.path.dirname(path))}
+        exp._lumo_dir = home_of(path)
+        with contextlib.suppress(LumoError, OSError):  # a folder without its repository can be read all the same
+            exp._read_edits()
+        return exp
+
+    @classmethod
+    def from_cache(cls, row: Any) -> Self:
+        """The run of a row of ``Watcher().load()``, to read and to edit.
+
+        Args:
+            row: ``df.iloc[0].to_dict()``, or the row itself.
+
+        Raises:
+            NoSuchRun: If the run is not there any more.
+            LumoError: If the row names no run.
+        """
+        from gitlumo.watcher import found_in_row
+
+        return cls.from_record(*found_in_row(row))
+
+    @classmethod
+    def from_record(cls, found: Record, roots: Mapping[str, str], lumo_dir: str) -> Self:
+        """A recorded run as a reader has found it.
+
+        Args:
+            found: The run.
+            roots: Where this repository's runs keep their folders.
+            lumo_dir: gitlumo's folder in the git common dir.
+
+        Raises:
+            FormatError: If it is damaged, or of a later format.
+        """
+        found.check()
+        exp = cls(found.info("exp_name"), found.info("test_name"))
+        exp._mode, exp._record, exp.uid = READ, found, found.uid
+        exp._roots, exp._lumo_dir = roots, lumo_dir
+        with contextlib.suppress(LumoError, OSError):  # a run that waits to be published has none
+            exp._read_edits()
         return exp
 
     @property
     def _reader(self) -> Record:
         if self._record is None:
             raise StateError(f"{self.exp_name} has recorded nothing before start()")
-        return self._record
+        if self._published is None:
+            return self._record
+        from gitlumo.store.query import with_edits
+
+        return with_edits(self._record, self._published)
 
     @property
     def label(self) -> str:
@@ -120,6 +169,66 @@ class Recorded:
         found: list[str] = self._reader.properties["tags"]
         return found
 
+    def dump_deprecated(self, deprecated: bool = True) -> None:
+        """Mark the run as one that is not to be listed, or take that back: an edit in the ledger.
+
+        Raises:
+            InvalidValue: For anything but True and False.
+            StateError: Before ``start()``.
+            LumoError: If the run was read, and the ledger cannot be written.
+        """
+        if not isinstance(deprecated, bool):
+            raise InvalidValue(f"deprecated is True or False, not {deprecated!r}")
+        if self._mode == NEW or deprecated != self._reader.deprecated:
+            self._edit("deprecated", deprecated)
+
+    def undo(self) -> None:
+        """Undo the run's latest edit, whoever made it: note, tags or deprecated are as they were before.
+
+        Raises:
+            StateError: Before ``start()``, or if there is no edit.
+            LumoError: If the run was read, and the ledger cannot be written.
+        """
+        from gitlumo import editing
+        from gitlumo.store.layout import UNDO
+
+        edit = editing.last_edit(self._reader)
+        with contextlib.suppress(LumoError, OSError):  # somebody may have made one since; else what was seen counts
+            self._read_edits()
+            edit = editing.last_edit(self._reader)
+        if edit is None and (self._lumo_dir or self._mode == READ):
+            raise StateError(f"{self.label} has no edit that could be undone")
+        if edit:
+            self._edit(UNDO, edit.id)
+
+    def _retag(self, tags: Sequence[str]) -> None:
+        from gitlumo import editing
+
+        value = editing.retag(self._reader, tags, set(self.tags) - set(tags))
+        if value["add"] or value["remove"]:
+            self._edit(editing.TAG, value)
+
+    def _edit(self, kind: str, value: Any) -> None:
+        """Make an edit, and read the run with it."""
+        from gitlumo import editing
+
+        reader = self._reader
+        if self._lumo_dir is None:
+            raise StateError(f"{self.label} was read from a folder of no repository, so its ledger is not known")
+        ledger = editing.open_ledger(self._lumo_dir)
+        try:
+            editing.edit_run(ledger, reader, kind, value)
+        finally:
+            ledger.repository.close()
+        self._read_edits()
+
+    def _read_edits(self) -> None:
+        if self._lumo_dir:
+            from gitlumo import editing
+
+            ledger = editing.open_ledger(self._lumo_dir)
+            self._published = editing.published(ledger, self.uid, (self.exp_name, str(self.test_name)))
+
     @property
     def info_dir(self) -> str:
         """Where the run's record lies; what you put there goes into the ledger."""
@@ -152,7 +261,7 @@ class Recorded:
             raise StateError(f"{self.exp_name} has no folders before start()")
         if root not in self._roots:
             raise StateError(f"{self.label} was read from disk: its {root.removesuffix('_root')}_dir is not known here")
-        return os.path.join(self._roots[root], self.exp_name, str(self.test_name))
+        return os.path.join(self._roots[root], self.exp_name, self._folder_name or str(self.test_name))
 
     def __repr__(self) -> str:
         """``Experiment(info_dir=".../digits/261124.000.k3x9t")``."""

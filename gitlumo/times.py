@@ -54,7 +54,7 @@ def moment(text: str, now: float) -> float:
         if word.endswith("ago"):
             return _before(word.removesuffix("ago"), now)
         return datetime.datetime.fromisoformat(text).timestamp()
-    except OverflowError:
+    except (ValueError, OverflowError):
         raise ValueError(f"not a time: {text!r}") from None
 
 
@@ -74,7 +74,7 @@ def _before(text: str, now: float) -> float:
             return then.replace(year=year, month=month + 1, day=day).timestamp() - seconds
         except ValueError:
             continue
-    raise ValueError(f"not a time: {text!r} ago")
+    raise ValueError("a year that no calendar has")
 
 
 def _parts(text: str, units: dict[str, str]) -> list[tuple[float, str]]:

@@ -293,7 +293,7 @@ def test_from_disk_is_for_reading(exp):
         *("digits", exp.test_name, exp.uid, exp.info_dir),
     )
     before = {path: path.read_bytes() for path in Path(exp.info_dir).rglob("*.*")}
-    for call in (lambda: read.log({"a": 1}), read.start, read.end, read.checkpoint, lambda: read.dump_note("x")):
+    for call in (lambda: read.log({"a": 1}), read.start, read.end, read.checkpoint, lambda: read.dump_string("k", "x")):
         with pytest.raises(StateError):
             call()
     assert {path: path.read_bytes() for path in Path(exp.info_dir).rglob("*.*")} == before

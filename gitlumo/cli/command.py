@@ -7,7 +7,7 @@ import importlib
 import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from types import ModuleType
 from typing import NoReturn
 
@@ -17,6 +17,11 @@ VERBS = {
     "init": "make this repository ready for runs",
     "log": "list runs, newest first",
     "show": "show everything of one run",
+    "diff": "show in what runs differ",
+    "note": "print a run's note, or write another one",
+    "tag": "list a run's tags, add some, or remove some",
+    "rm": "mark runs as deprecated, or delete their large files here",
+    "undo": "undo the latest edit of a run, or your own latest one",
     "status": "show what runs now, and what waits to be published",
     "recover": "publish what dead runs left; bring back a deleted ledger",
     "fsck": "check every run against the format",
@@ -103,9 +108,19 @@ def _run(words: list[str]) -> int:
 
         return answer(rest)
     parser = parser_of(verb)
-    status = _module(verb).run(parser.parse_args([re.sub(r"^-(\d+)$", r"-n\1", word) for word in rest]))  # git log -1
+    status = _module(verb).run(parser.parse_args(list(_as_argparse_wants(rest))))
     sys.stdout.flush()
     return int(status)
+
+
+def _as_argparse_wants(words: Sequence[str]) -> Iterator[str]:
+    """Words that git users write and argparse misreads: ``log -1``, ``--sort -acc``."""
+    rest = iter(words)
+    for word in rest:
+        if word == "--sort":
+            yield f"{word}={next(rest, '')}"
+        else:
+            yield re.sub(r"^-(\d+)$", r"-n\1", word)
 
 
 def move(general: argparse.Namespace) -> None:

@@ -74,6 +74,11 @@ def _cell(name: str, value: Any) -> Any:
     return plain if isinstance(plain, (int, float, str)) else json.dumps(values.encode(plain), ensure_ascii=False)
 
 
+def json_of(value: Any) -> str:
+    """JSON in one line; floats that it cannot hold are spelled as in the ledger."""
+    return json.dumps(values.encode(value), ensure_ascii=False)
+
+
 def value_of(name: str, value: Any) -> Any:
     """A column's value for reading: times as ISO 8601, the rest as it is."""
     if name in columns.TIMES and isinstance(value, (int, float)) and not isinstance(value, bool):

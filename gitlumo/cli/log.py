@@ -1,15 +1,16 @@
-"""``git lumo log``: a table of runs, newest first."""
+"""``git lumo log``: a table of runs, newest first, or of those for which an expression holds."""
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
 from gitlumo.cli import facts
+from gitlumo.cli.formats import FORMATS
 from gitlumo.cli.opening import natural, open_here
 from gitlumo.cli.terminal import STATE_COLOURS, Screen, align, printable, screen, shorten, width_of
 from gitlumo.errors import FormatError
@@ -28,9 +29,27 @@ def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-n", "--number", "--max-count", type=natural, default=ROWS, metavar="N", help="rows to show; 0: all (50)"
     )
+    parser.add_argument("expr", nargs="*", metavar="EXPR", help="which runs, such as 'lr < 0.1 and state = finished'")
     parser.add_argument("--all", action="store_true", help="also runs that were marked deprecated")
+    parser.add_argument(
+        "--since", "--after", metavar="TIME", help="runs that started then or later, such as '2 days ago'"
+    )
+    parser.add_argument("--until", "--before", metavar="TIME", help="runs that started before that time")
+    parser.add_argument("--sort", metavar="KEY", help="order by a column, -KEY: the greatest first")
+    parser.add_argument("--columns", metavar="KEYS", help="which columns, separated by commas")
+    parser.add_argument(
+        "--group-by", metavar="KEYS", help="one row for runs that are alike in these columns: mean +- std"
+    )
+    parser.add_argument(
+        "--events",
+        metavar="EXP",
+        nargs="?",
+        const="",
+        help="who published or edited what, and when, instead of runs; of one run, or of all",
+    )
     shape = parser.add_mutually_exclusive_group()
     shape.add_argument("--oneline", action="store_true", help="one short line a run")
+    shape.add_argument("--format", choices=FORMATS, default="table", help="how the table is written (table)")
     shape.add_argument("--json", action="store_true", help="an array of all that is known of each run")
 
 
@@ -87,26 +106,40 @@ def differing(rows: list[Row]) -> tuple[list[str], list[str]]:
 def run(args: argparse.Namespace) -> int:
     """Print the table."""
     opened = open_here()
+    if args.events is not None:
+        from gitlumo.cli.events import print_events
+
+        return print_events(opened, args.events or None, args.number, args.json)
+    args.json = args.json or (args.format == "json" and not (args.columns or args.group_by))
+    asks = (args.expr, args.since, args.until, args.sort, args.columns, args.group_by)
+    if any(asks) or args.format != "table":
+        from gitlumo.cli.asking import answer
+
+        return answer(opened, args)
     chosen = listed(opened.runs().newest(), args.number, args.all)
     with screen(opened.repository.config, opened.repository.git_args) as out:
         if args.json:
-            _print_json(out, chosen)
+            print_json(out, chosen)
             return 0
         rows = [row_of(found) for found in chosen]
         if args.oneline:
             for row in rows:
-                out.line(_oneline(out, row))
+                out.line(oneline(out, row))
         elif rows:
-            _print_table(out, rows)
+            print_table(out, rows)
         else:
             out.line("no runs yet; try: with gitlumo.SimpleExperiment('digits') as exp: exp.log({'acc': .93})")
+            branch = opened.settings.branch
+            for remote in map(printable, opened.repository.remotes_without(f"refs/heads/{branch}")):
+                out.line(f"this clone does not fetch {branch} from {remote}; if there are runs, they come by:")
+                out.line(f"  git remote set-branches --add {remote} {branch} && git fetch {remote}")
     for row in rows:
         if row.trouble:
             print(f"warning: {printable(row.trouble)}", file=sys.stderr)
     return 0
 
 
-def _print_json(out: Screen, chosen: Iterable[Found]) -> None:
+def print_json(out: Screen, chosen: Iterable[Found]) -> None:
     """An array, written run by run."""
     separator = "["
     for found in chosen:
@@ -120,13 +153,15 @@ def _print_json(out: Screen, chosen: Iterable[Found]) -> None:
     out.line("]" if separator == "," else "[]")
 
 
-def _oneline(out: Screen, row: Row) -> str:
+def oneline(out: Screen, row: Row) -> str:
+    """A run in one short line."""
     values = " ".join(f"{key}={facts.number(value)}" for key, value in row.metrics.items())
     line = f"{out.paint(printable(row.name), 'yellow')} {out.paint(row.state, STATE_COLOURS.get(row.state))}"
     return f"{line} {printable(values)}".rstrip()
 
 
-def _print_table(out: Screen, rows: list[Row]) -> None:
+def print_table(out: Screen, rows: list[Row]) -> None:
+    """The table as people want it first: name, age, state, metrics, the parameters that differ, note."""
     params, metrics = differing(rows)
     heads = [*FIRST, *metrics, *params, "note"]
     table = [
@@ -141,23 +176,26 @@ def _print_table(out: Screen, rows: list[Row]) -> None:
         ]
         for row in rows
     ]
+    if not any(row.note for row in rows):
+        heads, table = heads[:-1], [line[:-1] for line in table]
+    print_columns(out, heads, table, range(len(FIRST), len(FIRST) + len(metrics) + len(params)))
+
+
+def print_columns(out: Screen, heads: list[str], table: list[list[str]], numbers: Container[int]) -> None:
+    """Cells under heads, as many columns as fit; ``numbers`` are those that are aligned to the right."""
     cells = [[printable(cell) for cell in line] for line in (heads, *table)]
-    if not any(line[-1] for line in cells[1:]):
-        cells = [line[:-1] for line in cells]
     kept = fitting(cells, out.width)
-    left_out = [cells[0][i] for i in range(len(cells[0])) if i not in kept]
-    lines = align([[line[i] for i in kept] for line in cells], [at for at, i in enumerate(kept) if _is_value(i, heads)])
+    left_out = [cells[0][i] for i in range(len(heads)) if i not in kept]
+    lines = align([[line[i] for i in kept] for line in cells], [at for at, i in enumerate(kept) if i in numbers])
     out.line(out.paint(lines[0], "bold"))
-    for row, line in zip(rows, lines[1:], strict=True):
-        out.line(line.replace(f" {row.state} ", f" {out.paint(row.state, STATE_COLOURS.get(row.state))} ", 1))
+    state = heads.index("state") if "state" in heads else None
+    for row, line in zip(table, lines[1:], strict=True):
+        word = row[state] if state is not None else ""
+        out.line(line.replace(f" {word} ", f" {out.paint(word, STATE_COLOURS.get(word))} ", 1) if word else line)
     if left_out:
         more = f"{len(left_out)} more column{'s' if len(left_out) > 1 else ''}: {', '.join(left_out)}"
         out.line(shorten(f"... {more}", out.width or 0))
         out.line("    'git lumo show EXP' and 'git lumo log --json' show all")
-
-
-def _is_value(column: int, heads: list[str]) -> bool:
-    return len(FIRST) <= column < len(heads) - 1
 
 
 def fitting(cells: list[list[str]], width: int | None) -> list[int]:

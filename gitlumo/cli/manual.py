@@ -31,7 +31,7 @@ ENVIRONMENT = {
 }
 STATUSES = {
     "0": "all went well",
-    "1": "fsck or doctor found something",
+    "1": "fsck or doctor found something, diff --exit-code a difference; or there is no note",
     "128": "it cannot be done; standard error says why, and what to type next",
     "129": "wrong usage",
     "130": "Ctrl-C",

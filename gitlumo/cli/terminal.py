@@ -51,12 +51,13 @@ class Screen:
     """Where a verb prints: perhaps through a pager, perhaps in colour.
 
     Attributes:
+        colour: Whether colours are shown.
         width: Columns of the terminal; None where it is none.
     """
 
     def __init__(self, out: IO[str], colour: bool, width: int | None):
         self._out = out
-        self._colour = colour
+        self.colour = colour
         self.width = width
 
     def line(self, text: str = "") -> None:
@@ -65,7 +66,7 @@ class Screen:
 
     def paint(self, text: str, colour: str | None) -> str:
         """A text in a colour, where colours are shown."""
-        return f"\033[{_COLOURS[colour]}m{text}\033[m" if self._colour and colour and text else text
+        return f"\033[{_COLOURS[colour]}m{text}\033[m" if self.colour and colour and text else text
 
 
 def align(cells: list[list[str]], right: Collection[int] = ()) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import heapq
 import re
 from collections.abc import Iterable, Iterator
@@ -54,14 +55,11 @@ def past(objects: Objects, tips: Iterable[str]) -> Iterator[Past]:
     waiting: list[tuple[int, str, Commit]] = []
     seen: set[str] = set()
 
-    def enter(ids: Iterable[str], *, any_kind: bool = True) -> None:
-        for id in ids:
-            try:
-                commit = read_commit(objects, id) if id not in seen else None
-            except MissingObject:
-                continue
-            if commit and (any_kind or commit.trailers("Lumo-Format")):
-                seen.add(id)
+    def enter(ids: Iterable[str]) -> None:
+        for id in set(ids) - seen:
+            seen.add(id)
+            with contextlib.suppress(MissingObject):
+                commit = read_commit(objects, id)
                 heapq.heappush(waiting, (-commit.time, id, commit))
 
     enter(tips)
@@ -69,9 +67,7 @@ def past(objects: Objects, tips: Iterable[str]) -> Iterator[Past]:
         _, id, commit = heapq.heappop(waiting)
         kinds = commit.trailers("Lumo-Event")
         yield from _events(id, commit, kinds)
-        enter(commit.parents[:1])
-        if not kinds:  # else the others are code
-            enter(commit.parents[1:], any_kind=False)
+        enter(commit.parents[:1] if kinds else commit.parents)  # an event's others are code
 
 
 def _events(id: str, commit: Commit, kinds: list[str]) -> Iterator[Past]:

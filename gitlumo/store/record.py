@@ -240,14 +240,10 @@ class Record:
     @property
     def edits(self) -> list[layout.Edit]:
         """All edits, in name order."""
-        found = []
-        for path in sorted(self.paths()):
-            folder, _, name = path.partition("/")
-            if folder == layout.EDITS:
-                edit = layout.parse_edit(name, self.read(path) or b"", self.uid)
-                if edit:
-                    found.append(edit)
-        return found
+        paths = sorted(path for path in self.paths() if path.startswith(f"{layout.EDITS}/"))
+        uid = self.uid if paths else ""
+        read = (layout.parse_edit(path.partition("/")[2], self.read(path) or b"", uid) for path in paths)
+        return [edit for edit in read if edit]
 
     @property
     def note(self) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import gitlumo
+from gitlumo.cli import main
 
 KILLED = """
 import gitlumo, os, signal
@@ -60,3 +61,16 @@ def ledger(repo: Path) -> Path:
         _ = 1 / 0
     subprocess.run([sys.executable, "-c", KILLED], check=False)
     return repo
+
+
+@pytest.fixture
+def here_lumo(capfd):
+    """``here_lumo(*args)``: how ``git lumo <args>`` ends, run in this process: ten times faster."""
+
+    def run(*args):
+        capfd.readouterr()
+        status = main(args)
+        said = capfd.readouterr()
+        return Done(status, said.out, said.err)
+
+    return run

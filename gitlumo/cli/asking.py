@@ -1,0 +1,158 @@
+"""``git lumo log`` with a question: an expression, an order, columns, groups, or a format for other programs."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from itertools import islice
+from typing import Any
+
+from gitlumo import times
+from gitlumo.beginning import roots
+from gitlumo.cli import facts, formats, log
+from gitlumo.cli.listing import Group, Wanted, chosen, columns_in, grouped
+from gitlumo.cli.opening import Opened
+from gitlumo.cli.revisions import Revisions
+from gitlumo.cli.terminal import Screen, printable, screen, shorten
+from gitlumo.condition import Compare, Condition, all_of
+from gitlumo.errors import UsageError
+from gitlumo.expression import parse
+from gitlumo.naming import resolve
+from gitlumo.store import columns
+from gitlumo.watcher import Row, Selection
+
+NOTHING = "no run is like that"
+
+
+def answer(opened: Opened, args: argparse.Namespace) -> int:
+    """Print the runs that were asked for."""
+    with Selection(opened.branch, roots(opened.settings, opened.branch.lumo_dir)["cache_root"]) as selection:
+        names = selection.names()
+        keys = _keys(args.group_by, names)
+        shown = _keys(args.columns, names)
+        wanted = _wanted(args, opened, selection, whole=bool(keys))
+        rows = chosen(selection, wanted)
+        with screen(opened.repository.config, opened.repository.git_args) as out:
+            if keys:
+                _print_groups(out, args.format, keys, islice(grouped(rows, selection, keys), args.number or None))
+            elif args.json:
+                log.print_json(out, (row.found for row in rows))
+            elif args.format != "table":
+                _print_for_programs(out, args.format, shown, rows, names if not args.number else None)
+            else:
+                return _print_for_people(out, args.oneline, shown, list(rows))
+    return 0
+
+
+def _keys(text: str | None, names: Sequence[str]) -> list[str]:
+    return [resolve(key.strip(), names) for key in text.split(",") if key.strip()] if text else []
+
+
+def _wanted(args: argparse.Namespace, opened: Opened, selection: Selection, *, whole: bool) -> Wanted:
+    now = time.time()
+    parts: list[Condition] = [parse(text, selection, Revisions(opened.repository), now) for text in args.expr]
+    for option, op in (("since", ">="), ("until", "<")):
+        text = getattr(args, option)
+        if text is not None:
+            try:
+                parts.append(Compare("start", op, times.moment(text, now)))
+            except ValueError:
+                raise UsageError(f"--{option} {text!r} is no time; {times.TIMES}") from None
+    sort = args.sort
+    descending = bool(sort) and sort.startswith("-")
+    if sort is not None:
+        sort = resolve(sort.removeprefix("-"), selection.names())
+    number = 0 if whole else args.number
+    return Wanted(all_of(parts) if parts else None, number, args.all, sort, descending)
+
+
+def _print_for_people(out: Screen, oneline: bool, shown: Sequence[str], rows: list[Row]) -> int:
+    if not rows:
+        out.line(NOTHING)
+        return 0
+    if shown:
+        heads = [name.removeprefix(columns.PARAMS).removeprefix(columns.METRICS) for name in shown]
+        table = [[_cell(name, row.columns.get(name)) for name in shown] for row in rows]
+        numbers = [i + 1 for i, name in enumerate(shown) if name.startswith((columns.PARAMS, columns.METRICS))]
+        labelled = [[row.found.label, *line] for row, line in zip(rows, table, strict=True)]
+        log.print_columns(out, ["run", *heads], labelled, numbers)
+        return 0
+    lines = [log.row_of(row.found) for row in rows]
+    if oneline:
+        for line in lines:
+            out.line(log.oneline(out, line))
+    else:
+        log.print_table(out, lines)
+    for line in lines:
+        if line.trouble:
+            print(f"warning: {printable(line.trouble)}", file=sys.stderr)
+    return 0
+
+
+def _cell(name: str, value: Any) -> str:
+    if value is None:
+        return ""
+    if name in columns.TIMES:
+        return str(formats.value_of(name, value)).replace("T", " ").partition(".")[0]
+    if name == "took" and isinstance(value, (int, float)):
+        return facts.span(value)
+    text = ", ".join(map(str, value)) if isinstance(value, list) else facts.number(value)
+    return shorten(text, log.NOTE_WIDTH)
+
+
+def _print_for_programs(
+    out: Screen, form: str, shown: Sequence[str], rows: Iterable[Row], names: Sequence[str] | None
+) -> None:
+    if form == "json":
+        separator = "["
+        for row in rows:
+            found = {name: formats.value_of(name, row.columns.get(name)) for name in shown}
+            out.line(f"{separator}{formats.json_of(found)}")
+            separator = ","
+        out.line("]" if separator == "," else "[]")
+        return
+    if not shown and names is None:
+        rows = list(rows)
+        names = [name for row in rows for name in row.columns]
+    chosen_names = list(shown) or columns_in(names or ())
+    formats.write(form, chosen_names, ([row.columns.get(name) for name in chosen_names] for row in rows), out.line)
+
+
+def _print_groups(out: Screen, form: str, keys: Sequence[str], groups: Iterable[Group]) -> None:
+    found = list(groups)
+    metrics = sorted({name for group in found for name in group.metrics})
+    if form == "table":
+        if not found:
+            out.line(NOTHING)
+            return
+        heads = [name.removeprefix(columns.PARAMS).removeprefix(columns.METRICS) for name in (*keys, "n", *metrics)]
+        table = [
+            [
+                *(_cell(key, value) for key, value in zip(keys, group.keys, strict=True)),
+                str(group.count),
+                *(_spread(group.metrics.get(name), group.count) for name in metrics),
+            ]
+            for group in found
+        ]
+        log.print_columns(out, heads, table, range(len(keys), len(heads)))
+        return
+    heads = [*keys, "n", *(f"{name}.{part}" for name in metrics for part in ("mean", "std", "n"))]
+    rows = [
+        [*group.keys, group.count, *(part for name in metrics for part in group.metrics.get(name, (None, None, 0)))]
+        for group in found
+    ]
+    if form == "json":
+        out.line(formats.json_of([dict(zip(heads, row, strict=True)) for row in rows]))
+    else:
+        formats.write(form, heads, rows, out.line)
+
+
+def _spread(found: tuple[float, float | None, int] | None, count: int) -> str:
+    """``0.93 +- 0.02``; with how many, where that is not all."""
+    if found is None:
+        return ""
+    mean, deviation, number = found
+    text = facts.number(mean) if deviation is None else f"{facts.number(mean)} ± {deviation:.2g}"
+    return text if number == count else f"{text} (n={number})"
