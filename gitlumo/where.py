@@ -104,7 +104,7 @@ def _native(op: str, value: matching.Literal | tuple[matching.Literal, ...]) -> 
 
 def _one_of(items: tuple[matching.Literal, ...]) -> Sql | None:
     """Texts and integers as one JSON array, because SQLite binds some thousand values at the most."""
-    held = [columns.to_sql(item) for item in items if item == item and not isinstance(item, bool)]
+    held = [columns.to_sql(item) for item in items if not isinstance(item, bool)]
     if any(isinstance(item, bytes) for item in held):
         return None
     floats: list[columns.Column] = [item for item in held if isinstance(item, float)]

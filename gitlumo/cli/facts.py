@@ -13,8 +13,12 @@ _UNITS = ((31536000, "year"), (2592000, "month"), (604800, "week"), (86400, "day
 
 def age(start: object, now: float | None = None) -> str:
     """How long ago a recorded time is, as git's relative dates say it."""
-    then = values.time_seconds(start)
-    if then is None:
+    return age_of(values.time_seconds(start), now)
+
+
+def age_of(then: object, now: float | None = None) -> str:
+    """How long ago it is, from seconds since 1970."""
+    if not isinstance(then, (int, float)):
         return "?"
     seconds = int((time.time() if now is None else now) - then)
     if seconds < 0:

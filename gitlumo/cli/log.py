@@ -116,12 +116,17 @@ def run(args: argparse.Namespace) -> int:
         from gitlumo.cli.asking import answer
 
         return answer(opened, args)
-    chosen = listed(opened.runs().newest(), args.number, args.all)
+    if args.json:
+        with screen(opened.repository.config, opened.repository.git_args) as out:
+            print_json(out, listed(opened.runs().newest(), args.number, args.all))
+        return 0
+    from gitlumo.cli.glance import keep_up, newest
+
+    glanced = newest(opened, args.number, args.all)
+    rows = glanced
+    if rows is None:
+        rows = [row_of(found) for found in listed(opened.runs().newest(), args.number, args.all)]
     with screen(opened.repository.config, opened.repository.git_args) as out:
-        if args.json:
-            print_json(out, chosen)
-            return 0
-        rows = [row_of(found) for found in chosen]
         if args.oneline:
             for row in rows:
                 out.line(oneline(out, row))
@@ -136,6 +141,9 @@ def run(args: argparse.Namespace) -> int:
     for row in rows:
         if row.trouble:
             print(f"warning: {printable(row.trouble)}", file=sys.stderr)
+    if glanced is None:
+        sys.stdout.flush()
+        keep_up(opened, make=0 < len(rows) < args.number)
     return 0
 
 

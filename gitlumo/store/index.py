@@ -116,7 +116,7 @@ class Index:
 
     def of(self, run: int) -> dict[str, columns.Column]:
         """All columns of one run."""
-        sql = "SELECT name, value FROM name JOIN fact ON key = id WHERE run = ?"
+        sql = "SELECT name, value FROM name CROSS JOIN fact ON key = id AND run = ?"  # a look-up for each name
         return {name: columns.from_sql(held) for name, held in self.connection.execute(sql, (run,))}
 
     def types(self, name: str) -> set[str]:
@@ -145,6 +145,20 @@ def open_index(branch: Branch, view: View, cache_root: str) -> Index:
     connection.executescript(_SCHEMA)
     _fill(connection, view.objects, None, view.tree, _tips(view))
     return Index(connection)
+
+
+def peek(lumo_dir: str, tips: Iterable[str]) -> Index | None:
+    """The index, if it is of these tips already; nothing is written, and no object is read."""
+    path = os.path.join(lumo_dir, FILE)
+    if not os.path.exists(path):
+        return None
+    connection = _connect(path)
+    with contextlib.suppress(sqlite3.Error):
+        connection.execute("BEGIN")
+        if _seen(connection) == " ".join(sorted(set(tips))):
+            return Index(connection)
+    connection.close()
+    return None
 
 
 def _open(path: str, branch: Branch, view: View) -> Index:

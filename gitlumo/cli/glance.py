@@ -1,0 +1,77 @@
+"""``git lumo log`` without reading the ledger: from the index, where that is of the tips that are there now."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from gitlumo.cli import facts
+from gitlumo.cli.log import BROKEN, Row
+from gitlumo.cli.opening import Opened
+from gitlumo.errors import LumoError
+from gitlumo.git import process
+from gitlumo.store import columns, journal
+from gitlumo.store.index import FILE, Index, open_index, peek
+
+
+def newest(opened: Opened, number: int, everything: bool) -> list[Row] | None:
+    """The rows of the newest runs; None: the ledger must be asked."""
+    lumo_dir = opened.branch.lumo_dir
+    if not number or journal.open_runs(lumo_dir):  # what is being recorded is not in the index
+        return None
+    index = peek(lumo_dir, _tips(opened))
+    if index is None:
+        return None
+    try:
+        return _rows(index, number, everything)
+    finally:
+        index.close()
+
+
+def keep_up(opened: Opened, *, make: bool) -> None:
+    """Bring the index to the tips that are there, for the next time; with ``make`` also if there is none yet."""
+    from gitlumo.beginning import roots
+
+    branch = opened.branch
+    if make or os.path.exists(os.path.join(branch.lumo_dir, FILE)):
+        with contextlib.suppress(LumoError, OSError):  # what is wrong has been said, or is no matter of this verb
+            open_index(branch, branch.view(), roots(opened.settings, branch.lumo_dir)["cache_root"]).close()
+
+
+def _tips(opened: Opened) -> set[str]:
+    """Where the ledger's branch and its remote-tracking kin are; asked of git, which is there sooner than an engine."""
+    ref, ending = opened.settings.ref, f"/{opened.settings.branch}"
+    words = ["for-each-ref", "--format=%(objectname) %(refname)", ref, "refs/remotes/"]
+    out = process.ask([*opened.repository.git_args, *words]).out.decode("utf-8", "surrogateescape")
+    pairs = (line.split(" ", 1) for line in out.split("\n")[:-1])
+    return {id for id, name in pairs if name == ref or (name.endswith(ending) and name.count("/") >= 3)}
+
+
+def _rows(index: Index, number: int, everything: bool) -> list[Row]:
+    rows: list[Row] = []
+    for entry in index.runs():
+        found = index.of(entry.id)
+        if found.get("deprecated") is True and not everything:
+            continue
+        label = f"{entry.place.partition('/')[0]}/{entry.place.rpartition('/')[2]}"
+        rows.append(Row(label, BROKEN, trouble=entry.trouble) if entry.trouble else _row(label, found))
+        if len(rows) == number:
+            break
+    return rows
+
+
+def _row(label: str, found: Mapping[str, Any]) -> Row:
+    start, took, state = found.get("start"), found.get("took"), str(found.get("state"))
+    if state == "running" and isinstance(start, float):
+        took = time.time() - start
+    row = Row(label, state, facts.age_of(start), "?" if took is None else facts.span(took))
+    params = [name for name in found if name.startswith(columns.PARAMS)]
+    row.params = {name.removeprefix(columns.PARAMS): found[name] for name in sorted(params, key=lambda n: n.split("."))}
+    for name, value in sorted(found.items()):
+        if name.startswith(columns.METRICS) and not name.endswith((".last", ".min", ".max")):
+            row.metrics[name.removeprefix(columns.METRICS)] = value
+    row.note = str(found.get("note") or "").partition("\n")[0]
+    return row
