@@ -18,7 +18,6 @@ from gitlumo.naming import LISTED, resolved
 from gitlumo.where import to_sql
 from tests.test_condition import MANY, NOW, A, B, check_sql, compared, literals, numbers, texts, tree
 
-
 C40 = "c" * 40  # a commit that this clone has not
 
 
