@@ -143,7 +143,7 @@ def same(theirs: Any, ours: Any) -> bool:
 
 
 def root_id(path: Path) -> str:
-    """The root's id in a repository's object format as the page gives it: of the commit that it prints, and in words."""
+    """The root's id in a repository's object format as the page gives it: of its commit, and in words."""
     page = FORMAT.read_text()
     (block,) = re.findall(r"\n```\n(tree .*?)```\n", page, re.DOTALL)
     empty = git(path, "hash-object", "-t", "tree", "--stdin", input="")

@@ -47,8 +47,22 @@ def test_what_looks_like_a_secret_is_left_out_in_any_folder(tmp_path, name):
     assert {skip.reason for skip in skipped} == {untracked.SECRET}
 
 
-@pytest.mark.parametrize("name", ["env.py", "keys.py", "pem", "credentials.py", "my_id_rsa.py", "kubeconfig.yaml",
-                                  "env", "credentials", "aws/credentials", "x.aws/credentials", "config.json"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "env.py",
+        "keys.py",
+        "pem",
+        "credentials.py",
+        "my_id_rsa.py",
+        "kubeconfig.yaml",
+        "env",
+        "credentials",
+        "aws/credentials",
+        "x.aws/credentials",
+        "config.json",
+    ],
+)
 def test_what_does_not_look_like_a_secret_is_kept(tmp_path, name):
     put(tmp_path, name)
     assert sift(tmp_path)[0] == [name.encode()]
