@@ -1,11 +1,12 @@
-"""``git lumo show``: everything of one run, one of its files, or one of its metrics."""
+"""``git lumo show``: everything of one run, one of its files or metrics, or the curves of some runs."""
 
 from __future__ import annotations
 
 import argparse
+import difflib
 import shlex
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from gitlumo import sparkline
@@ -26,8 +27,12 @@ FIRST_PACKAGES = ("python", "torch", "jax", "tensorflow", "numpy", "scikit-learn
 def options(parser: argparse.ArgumentParser) -> None:
     """Declare the verb's options."""
     parser.add_argument(
-        "exp", metavar="EXP[:PATH]", nargs="?", default="@", help="the run (@), or one recorded file of it"
+        "exp",
+        metavar="EXP[:PATH]",
+        nargs="*",
+        help="the run (@), or one recorded file of it; several runs with --plot",
     )
+    parser.add_argument("--plot", metavar="KEY", nargs="+", action="extend", help="draw the curves of metrics")
     parser.add_argument("--metric", metavar="KEY", help="the history of one metric")
     parser.add_argument("--history", action="store_true", help="with --json: the whole history, too")
     parser.add_argument("--json", action="store_true", help="all that is known, as one object")
@@ -35,7 +40,13 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print it."""
-    name, colon, path = args.exp.partition(":")
+    if args.plot:
+        if args.metric or args.json:
+            raise UsageError("--plot does not go with --metric or --json")
+        return _plot(args.exp or ["@"], args.plot)
+    if len(args.exp) > 1:
+        raise UsageError("one run is shown at a time; several with --plot KEY, or 'git lumo diff A B'")
+    name, colon, path = (args.exp or ["@"])[0].partition(":")
     if colon and (args.metric or args.json):
         raise UsageError("EXP:PATH prints a file; it does not go with --metric or --json")
     if args.history and not args.json:
@@ -57,6 +68,30 @@ def run(args: argparse.Namespace) -> int:
         else:
             for heading, lines in sections(found, opened.branch.has_code):
                 _print_section(out, found, heading, lines)
+    return 0
+
+
+def _plot(names: Sequence[str], keys: Sequence[str]) -> int:
+    """The curves of metrics, a picture for each, all runs in it."""
+    from gitlumo.cli import curves
+
+    opened = open_here()
+    runs = opened.runs()
+    every = [runs.resolve(name) for name in names]
+    for found in every:
+        found.record.check()
+    metrics = {found: set(found.record.metrics) for found in every}
+    known = sorted(set().union(*metrics.values()))
+    for key in keys:
+        if key not in known:
+            near = difflib.get_close_matches(key, known, 3)
+            hint = f"did you mean {' or '.join(near)}?" if near else f"there are: {', '.join(known) or 'none'}"
+            lacks = f"{every[0].label} has no" if len(every) == 1 else "none of these runs has a"
+            raise LumoError(f"{lacks} metric {key!r}; {hint}")
+    with screen(opened.repository.config, opened.repository.git_args) as out:
+        for key in dict.fromkeys(keys):
+            having = [found for found in metrics if key in metrics[found]]
+            curves.draw(out, key, [(found.label, curves.thinned(curves.points_of(found, key))) for found in having])
     return 0
 
 

@@ -137,4 +137,4 @@ def _wants_colour(config: Mapping[str, Sequence[str]], terminal: bool) -> bool:
         return True
     if choice in ("never", "false", "no", "off", "0"):
         return False
-    return terminal and os.environ.get("TERM", "") not in ("", "dumb")
+    return terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM", "") not in ("", "dumb")
