@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import shlex
-import sys
 import time
 import traceback
 from typing import TYPE_CHECKING, Any
@@ -159,8 +158,9 @@ class FinalReport(ExpHook):
 
     def on_end(self, exp: Experiment) -> None:
         """Print it."""
-        if machine.has_stderr():
-            print(report(exp), file=sys.stderr, flush=True)
+        out = machine.stderr()
+        if out:
+            print(report(exp), file=out, flush=True)
 
 
 def report(exp: Experiment) -> str:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
+import io
 import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TextIO, cast
 
 
 @dataclass(frozen=True)
@@ -153,16 +156,33 @@ def started_at() -> float:
     return round(time.time() - since_boot + ticks / os.sysconf("SC_CLK_TCK"), 2)
 
 
-def has_stderr() -> bool:
-    """Whether there is a standard error to write to; writing to a closed one would change how the process exits."""
-    if sys.stderr is None or sys.stderr.closed:
-        return False
+class _Direct(io.TextIOBase):
+    """Standard error without its buffer: what it does not take is gone, else it would change how the program exits."""
+
+    def __init__(self, stream: io.TextIOWrapper):
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        with contextlib.suppress(OSError, ValueError):
+            self._stream.flush()  # what the program has said before
+            data = text.encode(self._stream.encoding, "backslashreplace")
+            while data:
+                data = data[os.write(self._stream.fileno(), data) :]
+        return len(text)
+
+
+def stderr() -> TextIO | None:
+    """Where to tell people something: standard error, if there is one.
+
+    Python ends with status 120 where it cannot write what is left in that one's buffer: it is closed, its disk is full.
+    """
+    stream = sys.stderr
+    if stream is None or stream.closed:
+        return None
+    if not isinstance(stream, io.TextIOWrapper):
+        return stream  # a notebook's, a test's
     try:
-        number = sys.stderr.fileno()
-    except (OSError, ValueError, AttributeError):
-        return True  # no file, but something that takes text: a notebook's, a test's
-    try:
-        os.fstat(number)
-    except OSError:
-        return False
-    return True
+        os.fstat(stream.fileno())
+    except (OSError, ValueError):
+        return None
+    return cast(TextIO, _Direct(stream))

@@ -354,14 +354,15 @@ class Writing(Recorded):
             self._warn(f"{self.label}: {message}")
 
     def _warn(self, message: str) -> None:
-        if not machine.has_stderr():
+        out = machine.stderr()
+        if out is None:
             return
-        try:
-            warnings.warn_explicit(message, LumoWarning, *_caller())
-        except Exception:  # the user made warnings errors, or closed standard error; still, training goes on
-            with contextlib.suppress(OSError, ValueError):
-                if sys.stderr:
-                    print(f"gitlumo: {message}", file=sys.stderr)
+        with contextlib.redirect_stderr(out):
+            try:
+                warnings.warn_explicit(message, LumoWarning, *_caller())
+            except Exception:  # the user made warnings errors; still, training goes on
+                with contextlib.suppress(OSError, ValueError):
+                    print(f"gitlumo: {message}", file=out)
 
 
 def _caller() -> tuple[str, int]:

@@ -364,3 +364,20 @@ def test_what_a_full_disk_never_took_is_said_at_the_end(repo, git, small_disk):
     assert re.search(r"\d+ .*lost|not .*(published|recorded)", str(said[-1].message))
     with pytest.raises(LumoError, match="ended"):
         exp.log({"n": 1})
+
+
+@pytest.mark.parametrize("said", ["report", "warning"])
+def test_a_full_standard_error_does_not_change_how_a_training_exits(repo, said):
+    """Python ends with status 120 where something is left in that one's buffer."""
+    if not os.path.exists("/dev/full"):
+        pytest.skip("needs root")  # a machine without devices
+    script = (
+        "import gitlumo, os\n"
+        "exp = gitlumo.SimpleExperiment('digits').start()\n"
+        f"if {said == 'warning'}: exp.ledger.publish = None\n"
+        "exp.end()\n"
+    )
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([sys.executable, "-c", script], stderr=full, env=env, check=False)
+    assert done.returncode == 0

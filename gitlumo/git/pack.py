@@ -257,12 +257,17 @@ def roll_up(place: PackPlace, bases: Sequence[str], note: bytes) -> None:
     unkeep(base)
 
 
-def index_again(base: str) -> None:
-    """Make a pack's index anew (git-index-pack(1))."""
+def index_again(place: PackPlace, base: str) -> None:
+    """Make a pack's index anew (git-index-pack(1)): beside it, because git would write it where readers look."""
+    fresh = os.path.join(place.tmp_dir, f"pack-{os.getpid()}-{os.urandom(6).hex()}.idx")
     with contextlib.suppress(OSError, TimeoutError):  # somebody's huge pack is no matter for a training to wait for
         if os.stat(base + ".pack").st_size < MAX_HEALED:
-            args = ["-c", "pack.writeReverseIndex=false", "index-pack", base + ".pack"]
-            process.run(args, check=False, timeout=HEAL_SECONDS)
+            os.makedirs(place.tmp_dir, exist_ok=True)
+            args = ["-c", "pack.writeReverseIndex=false", "index-pack", "-o", fresh, base + ".pack"]
+            made = process.run(args, check=False, timeout=HEAL_SECONDS).status == 0
+            if made and not os.path.exists(base + ".idx"):
+                move(fresh, base + ".idx")
+    _unlink(fresh)
 
 
 def _names(place: PackPlace, ending: str) -> set[str]:

@@ -91,7 +91,7 @@ class Upkeep(Branch):
         for base in pack.unindexed_packs(self.place):
             mine = base in owners and owners[base].split()[2:3] == [str(os.getpid()).encode()]
             if base not in owners or mine or owner_is_gone(owners[base]):
-                pack.index_again(base)
+                pack.index_again(self.place, base)
         self.repository.objects.refresh()
 
     def look_after(self) -> None:

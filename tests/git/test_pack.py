@@ -287,7 +287,7 @@ def test_a_pack_without_an_index_is_healed(repo, git, place, staging, fsck):
     os.unlink(base + ".idx")
     assert pack.unindexed_packs(place) == [base]
     assert not pack.is_whole(base)
-    pack.index_again(base)
+    pack.index_again(place, base)
     assert pack.unindexed_packs(place) == []
     assert pack.is_whole(base)
     assert Path(base + ".idx").read_bytes() == index
@@ -301,7 +301,7 @@ def test_a_pack_without_an_index_is_healed(repo, git, place, staging, fsck):
 def test_index_again_of_what_is_no_pack(place):
     base = os.path.join(place.pack_dir, "pack-bad")
     Path(base + ".pack").write_bytes(b"garbage")
-    pack.index_again(base)
+    pack.index_again(place, base)
     assert pack.unindexed_packs(place) == [base]
 
 
