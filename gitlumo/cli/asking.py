@@ -11,7 +11,7 @@ from typing import Any
 
 from gitlumo import times
 from gitlumo.beginning import roots
-from gitlumo.cli import facts, formats, log
+from gitlumo.cli import facts, formats, lineage, log
 from gitlumo.cli.listing import Group, Wanted, chosen, columns_in, grouped
 from gitlumo.cli.opening import Opened
 from gitlumo.cli.revisions import Revisions
@@ -42,7 +42,7 @@ def answer(opened: Opened, args: argparse.Namespace) -> int:
             elif args.format != "table":
                 _print_for_programs(out, args.format, shown, rows, names if not args.number else None)
             else:
-                return _print_for_people(out, args.oneline, shown, list(rows))
+                return _print_for_people(out, args.oneline, shown, _lines(list(rows), args.graph))
     return 0
 
 
@@ -68,18 +68,28 @@ def _wanted(args: argparse.Namespace, opened: Opened, selection: Selection, *, w
     return Wanted(all_of(parts) if parts else None, number, args.all, sort, descending)
 
 
-def _print_for_people(out: Screen, oneline: bool, shown: Sequence[str], rows: list[Row]) -> int:
+def _lines(rows: list[Row], drawn: bool) -> list[tuple[str, Row]]:
+    """The rows, each with what stands before its name: nothing, or the graph of lineage."""
+    if not drawn:
+        return [("", row) for row in rows]
+    runs = [lineage.Repeat(*(str(row.columns.get(name) or "") for name in ("uid", "rerun.from"))) for row in rows]
+    return [(before, rows[i]) for i, before in lineage.graph(runs)]
+
+
+def _print_for_people(out: Screen, oneline: bool, shown: Sequence[str], rows: list[tuple[str, Row]]) -> int:
     if not rows:
         out.line(NOTHING)
         return 0
     if shown:
         heads = [name.removeprefix(columns.PARAMS).removeprefix(columns.METRICS) for name in shown]
-        table = [[_cell(name, row.columns.get(name)) for name in shown] for row in rows]
+        table = [[_cell(name, row.columns.get(name)) for name in shown] for _, row in rows]
         numbers = [i + 1 for i, name in enumerate(shown) if name.startswith((columns.PARAMS, columns.METRICS))]
-        labelled = [[row.found.label, *line] for row, line in zip(rows, table, strict=True)]
+        labelled = [[before + row.found.label, *line] for (before, row), line in zip(rows, table, strict=True)]
         log.print_columns(out, ["run", *heads], labelled, numbers)
         return 0
-    lines = [log.row_of(row.found) for row in rows]
+    lines = [log.row_of(row.found) for _, row in rows]
+    for line, (before, _) in zip(lines, rows, strict=True):
+        line.name = before + line.name
     if oneline:
         for line in lines:
             out.line(log.oneline(out, line))

@@ -1,14 +1,22 @@
-"""``git lumo completion``: a shell's completion script. What may be typed is asked of the parsers, each time."""
+"""``git lumo completion``: a shell's completion script. What may be typed is asked of the parsers and of the index."""
 
 from __future__ import annotations
 
 import argparse
 import contextlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import chain
+from typing import TYPE_CHECKING
 
 from gitlumo.cli.command import VERBS, Parser, general_parser, move, parser_of
+from gitlumo.cli.terminal import printable
 from gitlumo.errors import LumoError
+
+if TYPE_CHECKING:
+    from gitlumo.cli.opening import Opened
+    from gitlumo.store.index import Index
 
 BASH = r"""# Completion of git-lumo for bash. In ~/.bashrc:  eval "$(git lumo completion bash)"
 
@@ -78,7 +86,8 @@ def answer(asked: list[str]) -> int:
     """
     shell, *words = asked or [""]
     for word, what in candidates(words):
-        print(word if shell == "bash" or not what else f"{word}:{what}")  # no word has a colon in it
+        escaped = word if shell == "bash" else word.replace(":", r"\:")
+        print(f"{escaped}:{what}" if what and shell != "bash" else escaped)
     return 0
 
 
@@ -100,8 +109,12 @@ def candidates(words: list[str]) -> Iterator[tuple[str, str]]:
         return
     else:
         parser = parser_of(there.rest[0])
-        known = _options(parser) if word.startswith("-") else _operands(there, parser, word)
-    yield from ((name, what) for name, what in known.items() if name.startswith(word))
+        option, operand = _asked(parser, there.rest[1:])
+        if word.startswith("-") and (option is None or option.dest != "sort"):
+            known = _options(parser)
+        else:
+            known = _values(there, option or operand, word)
+    yield from ((name, what) for name, what in known.items() if name.startswith(word) and printable(name) == name)
 
 
 def _options(parser: Parser) -> dict[str, str]:
@@ -110,44 +123,153 @@ def _options(parser: Parser) -> dict[str, str]:
     return {max(action.option_strings, key=len): str(action.help or "") for action in shown}
 
 
-def _operands(there: argparse.Namespace, parser: Parser, word: str) -> dict[str, str]:
-    """What may stand where the verb takes a run, a verb or one of some words."""
-    before = there.rest[-1]
-    asked = next((a for a in parser._actions if before in a.option_strings and a.nargs != 0), None)
-    if asked is None:
-        positional = [action for action in parser._actions if not action.option_strings]
-        asked = positional[0] if positional else None
+def _asked(parser: Parser, words: list[str]) -> tuple[argparse.Action | None, argparse.Action | None]:
+    """Whose value the word after some words is: an option that waits for one, and the operand that comes next."""
+    operands = [action for action in parser._actions if not action.option_strings]
+    option, done = None, 0
+    for word in words:
+        named = next((action for action in parser._actions if word in action.option_strings), None)
+        if named is not None:
+            option = named if named.nargs != 0 else None
+        elif option is not None:
+            option = option if option.nargs == "+" else None
+        elif done < len(operands) and operands[done].nargs not in ("*", "+"):
+            done += 1
+    return option, operands[done] if done < len(operands) else None
+
+
+def _values(there: argparse.Namespace, asked: argparse.Action | None, word: str) -> dict[str, str]:
+    """What may stand where an option or an operand takes its value."""
     if asked is None:
         return {}
     if asked.choices:
         return {str(choice): "" for choice in asked.choices}
     if asked.metavar == "VERB":
         return VERBS
-    if str(asked.metavar).startswith("EXP"):
-        return _names(there, word)
-    return {}
-
-
-def _names(there: argparse.Namespace, word: str) -> dict[str, str]:
-    """Runs whose test_name, or else ``EXP_NAME/TEST_NAME``, begins with a word; no record is read."""
-    from itertools import islice
-
-    from gitlumo.cli.opening import open_here
-    from gitlumo.store import trees
-    from gitlumo.store.pending import pending_runs
-
+    known = _KNOWN.get(str(asked.metavar))
+    if known is None:
+        return {}
     with contextlib.suppress(LumoError, OSError):
+        from gitlumo.cli.glance import look
+        from gitlumo.cli.opening import open_here
+
         move(there)
         opened = open_here()
-        view = opened.branch.view()
-        waiting = pending_runs(opened.branch.lumo_dir, opened.settings.snapshot_max_file, opened.settings.hostname)
-        labels = [pending.record.name for pending in waiting]
-        for place in trees.places(view.objects, view.tree):
-            labels.append(f"{place.path.partition('/')[0]}/{place.path.rpartition('/')[2]}")
-        found = {}
-        for label in reversed(labels):
-            exp_name, _, name = label.partition("/")
-            fits = [text for text in (name, label) if text.startswith(word)]
-            found.update(dict.fromkeys(fits[:1], exp_name))
-        return dict(islice(found.items(), SHOWN))
+        index = look(opened)
+        try:
+            return known(Asked(opened, index, asked, there.rest[1:], word))
+        finally:
+            if index is not None:
+                index.close()
     return {}
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is to be completed.
+
+    Attributes:
+        opened: The repository.
+        index: The index; None where it is not of the tips that are there.
+        action: The option or operand.
+        words: The words before it, after the verb.
+        word: Its beginning.
+    """
+
+    opened: Opened
+    index: Index | None
+    action: argparse.Action
+    words: list[str]
+    word: str
+
+
+def _runs(asked: Asked) -> dict[str, str]:
+    """Runs whose test_name, or else ``EXP_NAME/TEST_NAME``, begins with a word; no record of the ledger is read."""
+    from gitlumo.store.pending import pending_runs
+
+    settings = asked.opened.settings
+    waiting = pending_runs(asked.opened.branch.lumo_dir, settings.snapshot_max_file, settings.hostname)
+    labels = [pending.record.name for pending in waiting]
+    found: dict[str, str] = {}
+    for label in chain(reversed(labels), _published(asked)):
+        exp_name, _, name = label.partition("/")
+        fits = [text for text in (name, label) if text.startswith(asked.word)]
+        found.update(dict.fromkeys(fits[:1], exp_name))
+        if len(found) == SHOWN:
+            break
+    return found
+
+
+def _published(asked: Asked) -> Iterator[str]:
+    """``EXP_NAME/TEST_NAME`` of the ledger's runs, the newest first; at least of those that begin with the word."""
+    if asked.index is not None:
+        where = "instr(place, ?) OR substr(place, 1, length(?)) = ?"
+        _, _, name = asked.word.rpartition("/")
+        places: Iterable[str] = (run.place for run in asked.index.runs(where, [f"/{name}", asked.word, asked.word]))
+    else:
+        from gitlumo.store import trees
+
+        view = asked.opened.branch.view()
+        places = reversed([place.path for place in trees.places(view.objects, view.tree)])
+    return (f"{place.partition('/')[0]}/{place.rpartition('/')[2]}" for place in places)
+
+
+def _columns(asked: Asked) -> dict[str, str]:
+    """Columns as they may be typed: the last of some that commas part, for ``--sort`` with a minus in front."""
+    from gitlumo.matching import name_text
+    from gitlumo.naming import resolve
+    from gitlumo.store import columns
+
+    names = asked.index.names() if asked.index is not None else []
+    there = set(names)
+    known = dict(columns.FIELDS)
+    for name in names:
+        kind, _, short = name.partition(".")
+        if name.startswith((columns.PARAMS, columns.METRICS)):
+            known[short if resolve(short, there) == name else name] = kind.removesuffix("s")
+            known.setdefault(name, kind.removesuffix("s"))
+    if asked.action.metavar == "EXPR":
+        return {name: what for name, what in known.items() if name_text(name) == name}
+    if asked.action.metavar == "KEYS":
+        first = asked.word[: asked.word.rfind(",") + 1]
+        return {first + name: what for name, what in known.items() if "," not in name}
+    sign = "-" if asked.word.startswith("-") else ""
+    return {sign + name: what for name, what in known.items()}
+
+
+def _keys(asked: Asked) -> dict[str, str]:
+    """Metrics for ``git lumo show``, columns for ``git lumo log``."""
+    from gitlumo.store import columns
+
+    if asked.action.dest == "sort":
+        return _columns(asked)
+    names = asked.index.names() if asked.index is not None else []
+    metrics = [name.removeprefix(columns.METRICS) for name in names if name.startswith(columns.METRICS)]
+    there = set(metrics)
+    return {name: "" for name in metrics if not _is_statistic(name, there)}
+
+
+def _is_statistic(name: str, metrics: set[str]) -> bool:
+    of, dot, what = name.rpartition(".")
+    return bool(dot) and what in ("last", "min", "max") and of in metrics
+
+
+def _tags(asked: Asked) -> dict[str, str]:
+    """Tags that any run has; to remove: those of the run."""
+    if asked.index is None:
+        return {}
+    every = asked.index.column("tag")
+    if asked.action.dest == "delete" and asked.words:
+        of = asked.index.runs("instr(place || '/', ?)", [f"/{asked.words[0].rpartition('/')[2]}/"])
+        every = ((run.id, asked.index.of(run.id).get("tag")) for run in of)
+    return dict.fromkeys(sorted({str(tag) for _, tags in every if isinstance(tags, list) for tag in tags}), "")
+
+
+_KNOWN = {
+    "EXP": _runs,
+    "EXP[:PATH]": _runs,
+    "EXPR": _columns,
+    "KEYS": _columns,
+    "KEY": _keys,
+    "TAG": _tags,
+}

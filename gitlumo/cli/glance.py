@@ -19,16 +19,20 @@ from gitlumo.store.index import FILE, Index, open_index, peek
 
 def newest(opened: Opened, number: int, everything: bool) -> list[Row] | None:
     """The rows of the newest runs; None: the ledger must be asked."""
-    lumo_dir = opened.branch.lumo_dir
-    if not number or journal.open_runs(lumo_dir):  # what is being recorded is not in the index
+    if not number or journal.open_runs(opened.branch.lumo_dir):  # what is being recorded is not in the index
         return None
-    index = peek(lumo_dir, _tips(opened))
+    index = look(opened)
     if index is None:
         return None
     try:
         return _rows(index, number, everything)
     finally:
         index.close()
+
+
+def look(opened: Opened) -> Index | None:
+    """The index, if it is of the tips that are there; no engine is imported."""
+    return peek(opened.branch.lumo_dir, _tips(opened))
 
 
 def keep_up(opened: Opened, *, make: bool) -> None:

@@ -13,7 +13,7 @@ from gitlumo.cli import facts
 from gitlumo.cli.formats import FORMATS
 from gitlumo.cli.opening import natural, open_here
 from gitlumo.cli.terminal import STATE_COLOURS, Screen, align, printable, screen, shorten, width_of
-from gitlumo.errors import FormatError
+from gitlumo.errors import FormatError, UsageError
 from gitlumo.store.query import Found
 from gitlumo.store.record import to_json
 
@@ -40,6 +40,7 @@ def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--group-by", metavar="KEYS", help="one row for runs that are alike in these columns: mean +- std"
     )
+    parser.add_argument("--graph", action="store_true", help="draw which run repeats which: reruns below their run")
     parser.add_argument(
         "--events",
         metavar="EXP",
@@ -105,6 +106,8 @@ def differing(rows: list[Row]) -> tuple[list[str], list[str]]:
 
 def run(args: argparse.Namespace) -> int:
     """Print the table."""
+    if args.graph and (args.json or args.format != "table" or args.group_by or args.events is not None):
+        raise UsageError("--graph draws runs for people; it does not go with --json, --format, --group-by or --events")
     opened = open_here()
     if args.events is not None:
         from gitlumo.cli.events import print_events
@@ -112,7 +115,7 @@ def run(args: argparse.Namespace) -> int:
         return print_events(opened, args.events or None, args.number, args.json)
     args.json = args.json or (args.format == "json" and not (args.columns or args.group_by))
     asks = (args.expr, args.since, args.until, args.sort, args.columns, args.group_by)
-    if any(asks) or args.format != "table":
+    if any(asks) or args.graph or args.format != "table":
         from gitlumo.cli.asking import answer
 
         return answer(opened, args)

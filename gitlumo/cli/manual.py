@@ -88,8 +88,7 @@ def _operands(parser: argparse.ArgumentParser) -> str:
     words = ["[\\fIOPTION\\fR...]"] if any(action.option_strings for action in actions) else []
     for action in actions:
         if not action.option_strings:
-            word = _italic(str(action.metavar))
-            words.append(f"[{word}]" if action.nargs == "?" else word)
+            words.append(_often(_italic(str(action.metavar)), action))
     return " ".join(words)
 
 
@@ -97,9 +96,14 @@ def _arguments(parser: argparse.ArgumentParser) -> Iterator[str]:
     for action in _actions(parser):
         term = ", ".join(map(_bold, action.option_strings)) or _italic(str(action.metavar))
         if action.option_strings and action.nargs != 0:
-            value = _italic(str(action.metavar))
-            term += f" [{value}]" if action.nargs == "?" else f" {value}"
+            term += f" {_often(_italic(str(action.metavar)), action)}"
         yield from _item(term, action.help or "")
+
+
+def _often(word: str, action: argparse.Action) -> str:
+    """A value's name with how often it may be given, as git's pages write it."""
+    many = f"{word}..." if action.nargs in ("*", "+") else word
+    return f"[{many}]" if action.nargs in ("?", "*") else many
 
 
 def _item(term: str, what: str) -> Iterator[str]:

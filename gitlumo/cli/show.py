@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from gitlumo import sparkline
-from gitlumo.cli import facts
+from gitlumo.cli import facts, lineage
 from gitlumo.cli.opening import open_here
 from gitlumo.cli.terminal import STATE_COLOURS, Screen, printable, screen, shorten
 from gitlumo.errors import LumoError, UsageError
@@ -66,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
             for line in metric_lines(found, args.metric):
                 out.line(line)
         else:
-            for heading, lines in sections(found, opened.branch.has_code):
+            for heading, lines in sections(found, opened.branch.has_code, lineage.lines(opened, found)):
                 _print_section(out, found, heading, lines)
     return 0
 
@@ -128,7 +128,9 @@ def metric_lines(found: Found, key: str) -> Iterator[str]:
         yield f"{point['step']:>10} {point['time']:>11.3f}s  {point[name]!r}"
 
 
-def sections(found: Found, has_code: Callable[[str], bool]) -> Iterator[tuple[str, list[str]]]:
+def sections(
+    found: Found, has_code: Callable[[str], bool], lineage: Sequence[str] = ()
+) -> Iterator[tuple[str, list[str]]]:
     """All that is known of a run, for reading: (heading, lines) of each part that there is.
 
     What a stranger recorded in a shape that docs/format.md does not know is passed over.
@@ -136,9 +138,10 @@ def sections(found: Found, has_code: Callable[[str], bool]) -> Iterator[tuple[st
     Args:
         found: The run.
         has_code: Whether a commit is in this repository.
+        lineage: Which run it repeats, and which repeat it.
     """
     run = found.record.properties
-    yield "", list(_head(run, has_code))
+    yield "", [*_head(run, has_code), *lineage, *_backups(run["backup"])]
     yield "note", str(run["note"]).rstrip("\n").split("\n") if run["note"] else []
     yield "params", _pairs({key: facts.number(value) for key, value in facts.flat(run["params"]).items()})
     yield "metrics", list(_metrics(found, run["metrics"]))
@@ -203,8 +206,12 @@ def _head(run: Mapping[str, Any], has_code: Callable[[str], bool]) -> Iterator[s
         yield "          the script itself is not in this repository"
     if pinfo.get("host"):
         yield f"host      {pinfo['host']}, process {pinfo.get('pid')}"
-    if _map(run["rerun"]).get("from"):
-        yield f"rerun of  {run['rerun']['from']}"
+
+
+def _backups(backups: Mapping[str, Any]) -> Iterator[str]:
+    for at, value in backups.items():
+        where = " ".join(str(item) for item in _map(value).values())
+        yield shorten(f"backup    {at.partition('~')[0].replace('T', ' ')} {where}".rstrip(), VALUE_WIDTH)
 
 
 def _word(word: object) -> str:

@@ -7,6 +7,7 @@ import pty
 import select
 import shutil
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -60,7 +61,7 @@ CASES = [
     (["st"], ["status "]),
     ([""], sorted(f"{verb} " for verb in VERBS)),
     (["log", "--on"], ["--oneline "]),
-    (["show", "--"], ["--debug ", "--help ", "--history ", "--json ", "--metric "]),
+    (["show", "--"], ["--debug ", "--help ", "--history ", "--json ", "--metric ", "--plot "]),
     (["show", "sec"], ["second "]),
     (["show", "fir"], ["first ", "first\\ try "]),
     (["show", "digits/"], ["digits/first ", "digits/second "]),
@@ -146,3 +147,77 @@ def wait_for(fd, text):
     while text not in shown and time.monotonic() < until and select.select([fd], [], [], 20)[0]:
         shown += os.read(fd, 65536).decode(errors="replace")
     return shown
+
+
+ASKED = [
+    (["show", "sec"], ["second"]),
+    (["show", "letters/"], ["letters/first try"]),
+    (["diff", "first", "sec"], ["second"]),
+    (["show", "first", "--plot", "l"], ["loss"]),
+    (["show", "--metric", ""], ["acc", "loss"]),
+    (["log", "l"], ["loss", "loss.max", "lr"]),
+    (["log", "params."], ["params.lr"]),
+    (["log", "sta"], ["start", "state"]),
+    (["log", "--columns", "state,l"], ["state,loss", "state,loss.max", "state,lr"]),
+    (["log", "--group-by", "we"], ["weird:key"]),
+    (["log", "--sort", "-ac"], ["-acc"]),
+    (["log", "--format", "c"], ["csv"]),
+    (["tag", "first", "-d", ""], ["best", "paper"]),
+    (["tag", "second", "-d", ""], []),
+    (["tag", "second", "p"], ["paper"]),
+]
+
+
+@pytest.fixture
+def indexed(repo, lumo):
+    with gitlumo.Experiment("digits", "first", params={"lr": 0.1, "weird:key": 1, "bad\nkey": 2}) as exp:
+        exp.log({"loss": 2.0, "acc": 0.5})
+        exp.log({"loss": 1.0, "acc": 0.5})
+        exp.dump_tags("best", "paper")
+    gitlumo.Experiment("letters", "first try").start().end()
+    gitlumo.Experiment("digits", "second").start().end()
+    assert lumo("log", "acc > 0").status == 0
+    return repo
+
+
+def ask(shell, *words):
+    """What is answered; which engines were imported for it; how many programs were started."""
+    code = (
+        "import sys; started = []\n"
+        "sys.addaudithook(lambda event, _: started.append(1) if event == 'subprocess.Popen' else None)\n"
+        "from gitlumo.cli import main; main(['__complete', *sys.argv[1:]])\n"
+        "heavy = {'pygit2', 'dulwich', 'yaml', 'lark', 'plotext', 'tabulate', 'pandas'} & set(sys.modules)\n"
+        "print(len(started), *heavy, file=sys.stderr)"
+    )
+    command = [sys.executable, "-c", code, shell, *words]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return done.stdout.splitlines(), done.stderr.split()
+
+
+@pytest.mark.parametrize(("words", "offered"), ASKED, ids=[" ".join(words) for words, _ in ASKED])
+def test_from_the_index(indexed, words, offered):
+    assert sorted(word for word, _ in candidates(words)) == offered
+
+
+@pytest.mark.parametrize("words", [["show", "f"], ["diff", "f"], ["log", "--sort", "a"]])
+def test_it_costs_three_gits_and_no_engine(indexed, words):
+    found, (started, *heavy) = ask("bash", *words)
+    assert found
+    assert (int(started), heavy) == (3, [])
+
+
+def test_of_verbs_that_edit_it_costs_no_more_gits(indexed):
+    found, (started, *heavy) = ask("bash", "tag", "first", "-d", "")
+    assert (found, int(started)) == (["best", "paper"], 3)
+    assert "pygit2" not in heavy  # dulwich is, as long as gitlumo.git.pack imports it at once
+
+
+def test_runs_are_offered_where_the_index_is_late(indexed):
+    with gitlumo.Experiment("digits", "third"):
+        assert "third" in [word for word, _ in candidates(["show", "t"])]
+    assert [word for word, _ in candidates(["show", "t"])] == ["third"]
+    assert ask("bash", "show", "t")[1][1:] == ["pygit2"]
+
+
+def test_colons_for_zsh(indexed):
+    assert ask("zsh", "log", "--group-by", "we")[0] == [r"weird\:key:param"]

@@ -72,7 +72,7 @@ def test_man_reads_it_without_a_warning(man):
         ["man", "--warnings", "-l", str(PAGE)], env=os.environ | man, capture_output=True, text=True, check=True
     )
     assert shown.stderr == ""
-    assert "git lumo show [OPTION...] [EXP[:PATH]]" in shown.stdout
+    assert "git lumo show [OPTION...] [EXP[:PATH]...]" in shown.stdout
 
 
 def test_git_lumo_help_shows_the_page(lumo, man):
