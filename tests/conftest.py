@@ -21,7 +21,8 @@ EXPECTED_SKIPS = ("not root", "needs root", "needs a normal user", "torch is not
                   "git's completion is not installed")  # fmt: skip
 FORGOTTEN = ("GIT_", "LUMO_", "XDG_", "SLURM_", "OMPI_", "LC_", "PYTEST_DEBUG_TEMPROOT")
 FORGOTTEN_NAMES = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "GITHUB_TOKEN", "GH_TOKEN", "EMAIL", "LANG", "LANGUAGE",
-                   "EDITOR", "VISUAL", "PAGER", "LESS", "NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES")  # fmt: skip
+                   "EDITOR", "VISUAL", "PAGER", "LESS", "NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES",
+                   "PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE")  # fmt: skip
 GITCONFIG = """\
 [user]
     name = Ada Lovelace

@@ -162,6 +162,7 @@ def test_what_sqlite_holds_is_compared_by_sqlite():
     sql, bound = to_sql(C["tag"] == "a")
     connection.execute(f"SELECT id FROM run WHERE {sql}", bound).fetchall()
     assert len(called) == 1
+    connection.close()
 
 
 # SQL means the same.

@@ -49,7 +49,7 @@ exp.dump_info('more', {'token': 'ghp_012345678901234567890123456789012345'})
 exp.dump_string('s', ' and more', append=True)
 assert exp.state == 'running' and len(exp.resumed) == 1
 exp.end()
-print(exp.uid, exp.test_name, os.getpid())
+print(exp.uid, exp.test_name, os.getpid(), flush=True)
 """)
     uid, name, pid = done.stdout.split()
     assert (uid, name, done.stderr) == (former.uid, "run", "")
@@ -414,14 +414,14 @@ real = record.fold
 def fold(lines):
     tracemalloc.reset_peak(); before = tracemalloc.get_traced_memory()[0]
     found = real(lines)
-    print(tracemalloc.get_traced_memory()[1] - before)
+    print(tracemalloc.get_traced_memory()[1] - before, flush=True)
     return found
 exp._warn = lambda message: None
 from gitlumo import beginning
 beginning._recover = lambda began: None
 record.fold = fold
 exp.start(); tracemalloc.stop()
-exp.log({'loss': 1}); print(exp.metrics['loss']['count'])
+exp.log({'loss': 1}); print(exp.metrics['loss']['count'], flush=True)
 os._exit(0)
 """)
     *peaks, last = done.stdout.split("\n")[:-1]

@@ -35,7 +35,7 @@ exp = Experiment('digits', resume=sys.argv[1])
 print('ready', flush=True); sys.stdin.readline()
 try: exp.start()
 except gitlumo.LumoError as error:
-    print(type(error).__name__, str(error).split(';')[0]); os._exit(0)
+    print(type(error).__name__, str(error).split(';')[0], flush=True); os._exit(0)
 for i in range(20): exp.log({'a': 100 + i})
 print('won', exp.test_name, exp.uid, flush=True); sys.stdin.readline()
 exp.end()

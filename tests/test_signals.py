@@ -85,7 +85,7 @@ TERMINATED = {
         atexit.register(lambda: say('before'))
         exp = start('d')
         atexit.register(lambda: say('after'))
-        print('printed')
+        print('printed', flush=True)
         held = open('/dev/stdout', 'w')
         held.write('written\\n')
         wait()

@@ -112,12 +112,19 @@ def test_clones_that_grew_apart(repo, git, tmp_path, monkeypatch):
     assert len(asked(tmp_path)) == 4
 
 
+def _another(path):
+    path.unlink()
+    connection = sqlite3.connect(path)
+    connection.execute("CREATE TABLE t (a)")
+    connection.close()
+
+
 DAMAGES = {
     "deleted": lambda path: path.unlink(),
     "empty": lambda path: path.write_bytes(b""),
     "cut": lambda path: path.write_bytes(path.read_bytes()[: path.stat().st_size // 2]),
     "no SQLite": lambda path: path.write_bytes(b"x" * 5000),
-    "another database": lambda path: (path.unlink(), sqlite3.connect(path).execute("CREATE TABLE t (a)")),
+    "another database": lambda path: _another(path),
     "zeroed": lambda path: path.write_bytes(path.read_bytes()[:4096] + bytes(path.stat().st_size - 4096)),
     "an orphan journal": lambda path: Path(f"{path}-journal").write_bytes(os.urandom(2000)),
 }
