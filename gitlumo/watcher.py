@@ -12,8 +12,9 @@ from gitlumo.beginning import roots
 from gitlumo.condition import Condition, test
 from gitlumo.config import read_settings
 from gitlumo.errors import FormatError, LumoError
-from gitlumo.git.repository import open_repository
+from gitlumo.git.repository import Repository, open_repository
 from gitlumo.naming import resolved
+from gitlumo.revisions import Revisions
 from gitlumo.store import columns, trees
 from gitlumo.store.branch import Branch, View
 from gitlumo.store.columns import Column
@@ -159,11 +160,11 @@ class Watcher:
         self._repository.objects.refresh()
         return Selection(self._branch, self._roots["cache_root"])
 
-    def rows(self, where: Condition | None = None, columns: Iterable[str] | None = None) -> list[dict[str, Any]]:
+    def rows(self, where: Where = None, columns: Iterable[str] | None = None) -> list[dict[str, Any]]:
         """The runs as plain dicts, the newest first; it needs no pandas.
 
         Args:
-            where: Which runs; None: all.
+            where: Which runs, as ``C['lr'] < .1`` or as text, ``'lr < 0.1'``; None: all.
             columns: Which columns; None: all that a run has.
 
         Raises:
@@ -172,16 +173,16 @@ class Watcher:
         """
         wanted = None if columns is None else list(columns)
         with self._select() as selection:
-            found = (row.columns for row in selection.rows(_full(where, selection)))
+            found = (row.columns for row in selection.rows(_full(where, selection, self._repository)))
             return [dict(row) if wanted is None else {key: row.get(key) for key in wanted} for row in found]
 
     def load(
-        self, where: Condition | None = None, columns: Iterable[str] | None = None, *, incremental: bool = True
+        self, where: Where = None, columns: Iterable[str] | None = None, *, incremental: bool = True
     ) -> pandas.DataFrame:
         """The runs as a data frame: a row for each, the newest first; its index is the test_name.
 
         Args:
-            where: Which runs; None: all.
+            where: Which runs, as ``C['lr'] < .1`` or as text, ``'lr < 0.1'``; None: all.
             columns: Which columns, ``params.lr``, ``metrics.acc``, ``state``, ...; None: all that any run has.
             incremental: Whether to read only what has changed since the last time, which gives the same.
 
@@ -198,14 +199,16 @@ class Watcher:
         if self._frames is None or not incremental:
             self._frames = Frames(str(self._repository.location.work_tree or self._repository.location.common_dir))
         with self._select() as selection:
-            return self._frames.load(selection, _full(where, selection), None if columns is None else list(columns))
+            return self._frames.load(
+                selection, _full(where, selection, self._repository), None if columns is None else list(columns)
+            )
 
-    def history(self, keys: str | Iterable[str] | None = None, where: Condition | None = None) -> pandas.DataFrame:
+    def history(self, keys: str | Iterable[str] | None = None, where: Where = None) -> pandas.DataFrame:
         """The curves of runs as one long data frame: exp_name, test_name, metric, step, time, value.
 
         Args:
             keys: Which metrics; None: all.
-            where: Which runs; None: all.
+            where: Which runs, as ``C['lr'] < .1`` or as text, ``'lr < 0.1'``; None: all.
 
         Raises:
             UsageError: For a condition that is none, or if pandas is not installed.
@@ -215,7 +218,7 @@ class Watcher:
 
         wanted = None if keys is None else {keys} if isinstance(keys, str) else set(keys)
         with self._select() as selection:
-            return curves(selection.rows(_full(where, selection)), wanted)
+            return curves(selection.rows(_full(where, selection, self._repository)), wanted)
 
     def retrieve(self, prefix: str) -> Experiment:
         """One run, to read and to edit.
@@ -247,15 +250,21 @@ class Watcher:
         return f"Watcher({str(self._repository.location.work_tree or self._repository.location.common_dir)!r})"
 
 
-def _full(where: Condition | None, selection: Selection) -> Condition | None:
+Where = Condition | str | None
+"""Which runs: ``C['params.lr'] < .1``, the same as text, ``'lr < 0.1'``, or None: all."""
+
+
+def _full(where: Where, selection: Selection, repository: Repository) -> Condition | None:
     """A condition with the columns' full names.
 
     Raises:
         UsageError: If it is none, or a column that no run has.
     """
-    if where is None:
-        return None
-    return resolved(where, selection.names())
+    if isinstance(where, str):
+        from gitlumo.expression import parse
+
+        return parse(where, selection, Revisions(repository))
+    return None if where is None else resolved(where, selection.names())
 
 
 def found_in_row(row: Any) -> tuple[Record, dict[str, str], str]:

@@ -77,8 +77,12 @@ def test_conditions_and_columns(runs):
     assert watcher.load(C["params.lr"] > 5).empty
     with pytest.raises(UsageError, match=r"no run has a column 'params.lrr'; there are params.lr"):
         watcher.load(columns=["params.lrr"])
+    assert list(watcher.load("lr < 0.5 and depth > 3")["params.depth"]) == [5]
+    assert [row["uid"] for row in watcher.rows("tag = best")] == [runs[0].uid]
+    with pytest.raises(UsageError, match="no run has a column lrr"):
+        watcher.load("lrr < 1")
     with pytest.raises(UsageError, match="not a condition"):
-        watcher.load("params.lr < 1")
+        watcher.load(7)
 
 
 def test_rows_need_no_pandas(runs):

@@ -14,12 +14,12 @@ from gitlumo.beginning import roots
 from gitlumo.cli import facts, formats, lineage, log
 from gitlumo.cli.listing import Group, Wanted, chosen, columns_in, grouped
 from gitlumo.cli.opening import Opened
-from gitlumo.cli.revisions import Revisions
 from gitlumo.cli.terminal import Screen, printable, screen, shorten
 from gitlumo.condition import Compare, Condition, all_of
 from gitlumo.errors import UsageError
 from gitlumo.expression import parse
 from gitlumo.naming import resolve
+from gitlumo.revisions import Revisions
 from gitlumo.store import columns
 from gitlumo.watcher import Row, Selection
 
