@@ -6,6 +6,7 @@ import contextlib
 import os
 import time
 from collections.abc import Mapping
+from itertools import islice
 from typing import Any
 
 from gitlumo.cli import facts
@@ -13,8 +14,10 @@ from gitlumo.cli.log import BROKEN, Row
 from gitlumo.cli.opening import Opened
 from gitlumo.errors import LumoError
 from gitlumo.git import process
-from gitlumo.store import columns, journal
+from gitlumo.store import columns, journal, trees
 from gitlumo.store.index import FILE, Index, open_index, peek
+
+MOST = 2000  # runs of which a look at them makes the index: half a second, once
 
 
 def newest(opened: Opened, number: int, everything: bool) -> list[Row] | None:
@@ -35,14 +38,16 @@ def look(opened: Opened) -> Index | None:
     return peek(opened.branch.lumo_dir, _tips(opened))
 
 
-def keep_up(opened: Opened, *, make: bool) -> None:
-    """Bring the index to the tips that are there, for the next time; with ``make`` also if there is none yet."""
+def keep_up(opened: Opened) -> None:
+    """Bring the index to the tips that are there, for the next time; it is made here only where that takes no time."""
     from gitlumo.beginning import roots
 
     branch = opened.branch
-    if make or os.path.exists(os.path.join(branch.lumo_dir, FILE)):
-        with contextlib.suppress(LumoError, OSError):  # what is wrong has been said, or is no matter of this verb
-            open_index(branch, branch.view(), roots(opened.settings, branch.lumo_dir)["cache_root"]).close()
+    with contextlib.suppress(LumoError, OSError):  # what is wrong has been said, or is no matter of this verb
+        view = branch.view()
+        few = sum(1 for _ in islice(trees.places(view.objects, view.tree), MOST + 1)) <= MOST
+        if few or os.path.exists(os.path.join(branch.lumo_dir, FILE)):
+            open_index(branch, view, roots(opened.settings, branch.lumo_dir)["cache_root"]).close()
 
 
 def _tips(opened: Opened) -> set[str]:

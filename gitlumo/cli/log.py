@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -123,9 +124,11 @@ def run(args: argparse.Namespace) -> int:
         with screen(opened.repository.config, opened.repository.git_args) as out:
             print_json(out, listed(opened.runs().newest(), args.number, args.all))
         return 0
-    from gitlumo.cli.glance import keep_up, newest
+    glanced = None
+    if _has_index(opened.branch.lumo_dir):
+        from gitlumo.cli.glance import newest
 
-    glanced = newest(opened, args.number, args.all)
+        glanced = newest(opened, args.number, args.all)
     rows = glanced
     if rows is None:
         rows = [row_of(found) for found in listed(opened.runs().newest(), args.number, args.all)]
@@ -144,10 +147,20 @@ def run(args: argparse.Namespace) -> int:
     for row in rows:
         if row.trouble:
             print(f"warning: {printable(row.trouble)}", file=sys.stderr)
-    if glanced is None:
+    if glanced is None and rows:
+        from gitlumo.cli.glance import keep_up
+
         sys.stdout.flush()
-        keep_up(opened, make=0 < len(rows) < args.number)
+        keep_up(opened)
     return 0
+
+
+def _has_index(lumo_dir: str) -> bool:
+    """Whether there is an index to look at; without one nothing of it is imported."""
+    try:
+        return any(name.startswith("index-") for name in os.listdir(lumo_dir))
+    except OSError:
+        return False
 
 
 def print_json(out: Screen, chosen: Iterable[Found]) -> None:

@@ -60,10 +60,14 @@ def test_what_is_new_is_seen(repo, git, tmp_path):
     assert len(log()[0].splitlines()) == 4
 
 
-def test_a_large_ledger_is_not_indexed_by_a_look_at_it(repo):
+def test_a_large_ledger_is_not_indexed_by_a_look_at_it(repo, monkeypatch, capsys):
+    from gitlumo.cli import glance, main
+
     for seed in range(3):
         record(seed=seed)
-    log("-n", "2")
+    monkeypatch.setattr(glance, "MOST", 2)
+    assert main(["log"]) == 0
     assert not list((repo / ".git/lumo").glob("index*"))
-    log()
+    monkeypatch.setattr(glance, "MOST", 3)
+    assert main(["log"]) == 0
     assert len(list((repo / ".git/lumo").glob("index*"))) == 1
