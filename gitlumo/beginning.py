@@ -112,13 +112,15 @@ def begin(
         _claim(began, exp_name, test_name)
     if began.joined:
         return began
-    info_dir = began.resumed.info_dir if began.resumed else None
-    info_dir = info_dir or os.path.join(began.roots["info_root"], exp_name, began.test_name)
-    began.journal = Journal(info_dir, trouble, journal.last_chunk(info_dir) if began.resumed else 0)
-    if not began.journal.info_dir.startswith(ledger.lumo_dir + os.sep):
+    if began.resumed:
+        info_dir, chunk = began.resumed.info_dir, journal.last_chunk(began.resumed.info_dir)
+    else:
+        info_dir, chunk = os.path.join(began.roots["info_root"], exp_name, began.test_name), 0
+    began.journal = Journal(info_dir, trouble, chunk)
+    if not info_dir.startswith(ledger.lumo_dir + os.sep):
         with contextlib.suppress(OSError):  # then it is only not found again from its folder alone
-            journal.claim(began.journal.info_dir, ledger.lumo_dir)
-    began.folder = Folder(began.journal.info_dir, settings.snapshot_max_file, began.journal.saved)
+            journal.claim(info_dir, ledger.lumo_dir)
+    began.folder = Folder(info_dir, settings.snapshot_max_file, began.journal.saved)
     return began
 
 
@@ -190,9 +192,9 @@ def _is_recorded(began: Beginning, uid: str, info_dir: str) -> bool:
     """Whether a run has a living owner; one that was begun just now is registered in a moment."""
     from gitlumo.store.pending import pending_runs
 
-    settings, until = began.settings, time.monotonic() + HANDED_SECONDS
+    until = time.monotonic() + HANDED_SECONDS
     while time.monotonic() < until:
-        for pending in pending_runs(began.ledger.lumo_dir, settings.snapshot_max_file, settings.hostname):
+        for pending in pending_runs(began.ledger):
             if pending.run.uid == uid:
                 return pending.lives
         progress = Folder(info_dir, 0).read(layout.info_path("progress"))

@@ -135,7 +135,7 @@ class Experiment(Writing):
         with self._safely("Capture"):
             self._record_process()
         self._register()
-        handing.hand_on(self.exp_name, self.label.rpartition("/")[2], self.uid)
+        handing.hand_on(self.exp_name, str(self.test_name), self.uid)
         for warning in said:
             self._warn(warning)
         if slurm_is_unclear(self._distributed):
@@ -172,7 +172,7 @@ class Experiment(Writing):
     def _join(self, began: Beginning) -> None:
         """Belong to a run that another process records: say nothing, but name the same folders."""
         began.repository.close()
-        self._start_silently(Handed(self.exp_name, began.test_name, began.uid))
+        self._start_silently(Handed(began.test_name, began.uid))
         self._roots = began.roots
         self._warn(
             f"{self.label} is recorded by the process that started this one; here calls record nothing "

@@ -21,12 +21,11 @@ _NAMES = (EXP_NAME, TEST_NAME, UID)
 class Handed:
     """A run that another process has named; ``uid`` is None where only its name was given."""
 
-    exp_name: str | None
     test_name: str
     uid: str | None
 
 
-_mine: list[tuple[int, Handed]] = []  # the open runs of this process, each with its pid: a fork copies the list
+_mine: list[tuple[int, dict[str, str]]] = []  # what is said of the open runs of this process; a fork copies the list
 _kept: dict[str, str] = {}  # what others have said to this process, while its own run stands in its environment
 
 
@@ -35,20 +34,20 @@ def hand_on(exp_name: str, test_name: str, uid: str) -> None:
     if not _own():
         _kept.clear()
         _kept.update({name: os.environ[name] for name in _NAMES if name in os.environ})
-    _mine.append((os.getpid(), Handed(exp_name, test_name, uid)))
-    _show(dict(zip(_NAMES, (exp_name, test_name, uid), strict=True)))
+    said = dict(zip(_NAMES, (exp_name, test_name, uid), strict=True))
+    _mine.append((os.getpid(), said))
+    _show(said)
 
 
 def take_back(uid: str) -> None:
     """The run has ended: children join the one before it, if that is still open."""
-    _mine[:] = [(os.getpid(), run) for run in _own() if run.uid != uid]
+    _mine[:] = [(os.getpid(), said) for said in _own() if said[UID] != uid]
     if os.environ.get(UID) == uid:
-        last = _mine[-1][1] if _mine else None
-        _show(dict(zip(_NAMES, (last.exp_name or "", last.test_name, last.uid or ""), strict=True)) if last else _kept)
+        _show(_mine[-1][1] if _mine else _kept)
 
 
-def _own() -> list[Handed]:
-    return [run for pid, run in _mine if pid == os.getpid()]
+def _own() -> list[dict[str, str]]:
+    return [said for pid, said in _mine if pid == os.getpid()]
 
 
 def _show(values: Mapping[str, str]) -> None:
@@ -63,11 +62,11 @@ def take(exp_name: str) -> Handed | None:
     Raises:
         InvalidName: If the name breaks the rules.
     """
-    shows_mine = any(run.uid == os.environ.get(UID) for run in _own())
+    shows_mine = any(own[UID] == os.environ.get(UID) for own in _own())
     said: MutableMapping[str, str] = _kept if shows_mine else os.environ
     test_name, uid = said.get(TEST_NAME), said.get(UID)
     if not test_name or said.get(EXP_NAME, exp_name) != exp_name:
         return None
     for name in _NAMES:
         said.pop(name, None)
-    return Handed(exp_name, ids.check_test_name(test_name), uid if ids.is_uid(uid) else None)
+    return Handed(ids.check_test_name(test_name), uid if ids.is_uid(uid) else None)

@@ -66,7 +66,7 @@ def find(ledger: Ledger, exp_name: str, test_name: str | None, resume: str) -> F
         StateError: If the run is of another experiment, or has another name than ``test_name``.
     """
     view = ledger.view()
-    waiting = list(pending_runs(ledger.lumo_dir, ledger.settings.snapshot_max_file, ledger.settings.hostname))
+    waiting = list(pending_runs(ledger))
     if resume != AUTO:
         found = Runs(view.objects, view.tree, iter(waiting)).resolve(resume)
         if found.exp_name != exp_name:

@@ -72,8 +72,7 @@ class Selection:
         self._objects = view.objects
         self.index = open_index(branch, view, cache_root)
         functions(self.index.connection)
-        waiting = pending_runs(branch.lumo_dir, branch.settings.snapshot_max_file, branch.settings.hostname)
-        self.live = {pending.run.uid: _live_row(pending, view) for pending in waiting}
+        self.live = {pending.run.uid: _live_row(pending, view) for pending in pending_runs(branch)}
 
     def __enter__(self) -> Selection:
         return self
@@ -237,8 +236,7 @@ class Watcher:
         """What :meth:`gitlumo.Experiment.from_record` takes; see :meth:`retrieve`."""
         self._repository.objects.refresh()
         view = self._branch.view()
-        waiting = pending_runs(self._branch.lumo_dir, self._settings.snapshot_max_file, self._settings.hostname)
-        found = Runs(view.objects, view.tree, waiting).resolve(prefix)
+        found = Runs(view.objects, view.tree, pending_runs(self._branch)).resolve(prefix)
         return found.record, self._roots, self._branch.lumo_dir
 
     def close(self) -> None:

@@ -331,7 +331,7 @@ def test_a_job_that_was_started_again_goes_on_on_another_host(repo, fsck):
     python(begin + "print(exp.uid, flush=True); die()", 1, status=-signal.SIGKILL, **slurm("77", 0))
     python(begin + "exp.end(1)", 2, **slurm("78", 0))  # another job's, and newer
     (uid,) = open_uids()
-    (pending,) = pending_runs(str(repo / ".git/lumo"), 1 << 20, "plain")
+    (pending,) = pending_runs(ledger())
     assert pending.dead is None  # nobody else may judge
     done = python(begin + "die()", 4, status=-signal.SIGKILL, **slurm("77", 1))
     assert done.stderr == ""

@@ -10,7 +10,6 @@ from itertools import islice
 from typing import Any
 
 from gitlumo import times
-from gitlumo.beginning import roots
 from gitlumo.cli import facts, formats, lineage, log
 from gitlumo.cli.listing import Group, Wanted, chosen, columns_in, grouped
 from gitlumo.cli.opening import Opened
@@ -28,7 +27,7 @@ NOTHING = "no run is like that"
 
 def answer(opened: Opened, args: argparse.Namespace) -> int:
     """Print the runs that were asked for."""
-    with Selection(opened.branch, roots(opened.settings, opened.branch.lumo_dir)["cache_root"]) as selection:
+    with Selection(opened.branch, opened.cache_root) as selection:
         names = selection.names()
         keys = _keys(args.group_by, names)
         shown = _keys(args.columns, names)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING
@@ -187,9 +187,7 @@ def _runs(asked: Asked) -> dict[str, str]:
     """Runs whose test_name, or else ``EXP_NAME/TEST_NAME``, begins with a word; no record of the ledger is read."""
     from gitlumo.store.pending import pending_runs
 
-    settings = asked.opened.settings
-    waiting = pending_runs(asked.opened.branch.lumo_dir, settings.snapshot_max_file, settings.hostname)
-    labels = [pending.record.name for pending in waiting]
+    labels = [pending.record.name for pending in pending_runs(asked.opened.branch)]
     found: dict[str, str] = {}
     for label in chain(reversed(labels), _published(asked)):
         exp_name, _, name = label.partition("/")
@@ -205,13 +203,11 @@ def _published(asked: Asked) -> Iterator[str]:
     if asked.index is not None:
         where = "instr(place, ?) OR substr(place, 1, length(?)) = ?"
         _, _, name = asked.word.rpartition("/")
-        places: Iterable[str] = (run.place for run in asked.index.runs(where, [f"/{name}", asked.word, asked.word]))
-    else:
-        from gitlumo.store import trees
+        return (run.label for run in asked.index.runs(where, [f"/{name}", asked.word, asked.word]))
+    from gitlumo.store import trees
 
-        view = asked.opened.branch.view()
-        places = reversed([place.path for place in trees.places(view.objects, view.tree)])
-    return (f"{place.partition('/')[0]}/{place.rpartition('/')[2]}" for place in places)
+    view = asked.opened.branch.view()
+    return (place.label for place in reversed(list(trees.places(view.objects, view.tree))))
 
 
 def _columns(asked: Asked) -> dict[str, str]:
@@ -250,8 +246,10 @@ def _keys(asked: Asked) -> dict[str, str]:
 
 
 def _is_statistic(name: str, metrics: set[str]) -> bool:
+    from gitlumo.store import columns
+
     of, dot, what = name.rpartition(".")
-    return bool(dot) and what in ("last", "min", "max") and of in metrics
+    return bool(dot) and what in columns.STATISTICS and of in metrics
 
 
 def _tags(asked: Asked) -> dict[str, str]:

@@ -63,17 +63,3 @@ def number(value: object) -> str:
     if isinstance(value, bool) or value is None:
         return {True: "true", False: "false", None: "-"}[value]
     return str(value)
-
-
-def flat(value: object, prefix: str = "") -> dict[str, Any]:
-    """Nested parameters as one level: ``{'optim': {'lr': .1}}`` becomes ``{'optim.lr': .1}``."""
-    if not isinstance(value, Mapping):
-        return {prefix: value} if prefix else {}
-    result: dict[str, Any] = {}
-    for key, item in value.items():
-        name = f"{prefix}.{key}" if prefix else str(key)
-        if isinstance(item, Mapping) and item:
-            result.update(flat(item, name))
-        else:
-            result[name] = item
-    return result

@@ -40,14 +40,12 @@ def look(opened: Opened) -> Index | None:
 
 def keep_up(opened: Opened) -> None:
     """Bring the index to the tips that are there, for the next time; it is made here only where that takes no time."""
-    from gitlumo.beginning import roots
-
     branch = opened.branch
     with contextlib.suppress(LumoError, OSError):  # what is wrong has been said, or is no matter of this verb
         view = branch.view()
         few = sum(1 for _ in islice(trees.places(view.objects, view.tree), MOST + 1)) <= MOST
         if few or os.path.exists(os.path.join(branch.lumo_dir, FILE)):
-            open_index(branch, view, roots(opened.settings, branch.lumo_dir)["cache_root"]).close()
+            open_index(branch, view, opened.cache_root).close()
 
 
 def _tips(opened: Opened) -> set[str]:
@@ -65,8 +63,7 @@ def _rows(index: Index, number: int, everything: bool) -> list[Row]:
         found = index.of(entry.id)
         if found.get("deprecated") is True and not everything:
             continue
-        label = f"{entry.place.partition('/')[0]}/{entry.place.rpartition('/')[2]}"
-        rows.append(Row(label, BROKEN, trouble=entry.trouble) if entry.trouble else _row(label, found))
+        rows.append(Row(entry.label, BROKEN, trouble=entry.trouble) if entry.trouble else _row(entry.label, found))
         if len(rows) == number:
             break
     return rows
@@ -80,7 +77,7 @@ def _row(label: str, found: Mapping[str, Any]) -> Row:
     params = [name for name in found if name.startswith(columns.PARAMS)]
     row.params = {name.removeprefix(columns.PARAMS): found[name] for name in sorted(params, key=lambda n: n.split("."))}
     for name, value in sorted(found.items()):
-        if name.startswith(columns.METRICS) and not name.endswith((".last", ".min", ".max")):
+        if name.startswith(columns.METRICS) and not name.endswith(columns.SUFFIXES):
             row.metrics[name.removeprefix(columns.METRICS)] = value
     row.note = str(found.get("note") or "").partition("\n")[0]
     return row

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fnmatch
 import os
 import platform
 import re
@@ -151,9 +150,7 @@ def _branch(upkeep: Upkeep) -> Iterator[Problem]:
     versions = read_commit(upkeep.repository.objects, tip).trailers("Lumo-Format") if tip else []
     if max((int(v) for v in versions if v.isdecimal()), default=0) > layout.VERSION:
         yield Problem("the ledger is of a later format than this gitlumo knows", "install a newer gitlumo")
-    location = upkeep.repository.location
-    tables = os.path.join(location.common_dir, "reftable", "tables.list.lock")
-    lock = upkeep.branch_lock if location.ref_store == "files" else tables
+    lock = upkeep.branch_lock
     age = _age(lock)
     if age > LOCK_SECONDS:
         held = f"{lock} has been there for {facts.span(age)}: while it is, no run can be published"
@@ -201,12 +198,9 @@ def _clone(upkeep: Upkeep) -> Iterator[Problem]:
     if os.path.exists(os.path.join(repository.location.common_dir, "shallow")):
         what = "this is a shallow clone: the code of older runs may be missing here"
         yield Problem(what, "git fetch --unshallow")
-    for remote in repository.remote_names():
-        wanted = repository.config.get(f"remote.{remote}.fetch", [])
-        sources = [spec.lstrip("+").partition(":")[0] for spec in wanted if not spec.startswith("^")]
-        if sources and not any(fnmatch.fnmatchcase(upkeep.settings.ref, source) for source in sources):
-            mend = f"git remote set-branches --add {remote} {branch} && git fetch {remote}"
-            yield Problem(f"'git fetch {remote}' does not bring {branch} along", mend)
+    for remote in repository.remotes_without(upkeep.settings.ref):
+        mend = f"git remote set-branches --add {remote} {branch} && git fetch {remote}"
+        yield Problem(f"'git fetch {remote}' does not bring {branch} along", mend)
 
 
 def _file_locks(upkeep: Upkeep) -> Iterator[Problem]:

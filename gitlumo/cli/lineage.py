@@ -36,12 +36,10 @@ def lines(opened: Opened, found: Found) -> list[str]:
 @contextlib.contextmanager
 def _index(opened: Opened, *, make: bool) -> Iterator[Index | None]:
     """The index; None where there is none, unless ``make``, or where it cannot be read."""
-    from gitlumo.beginning import roots
-
     branch, index = opened.branch, None
     if make or os.path.exists(os.path.join(branch.lumo_dir, FILE)):
         with contextlib.suppress(LumoError, OSError):
-            index = open_index(branch, branch.view(), roots(opened.settings, branch.lumo_dir)["cache_root"])
+            index = open_index(branch, branch.view(), opened.cache_root)
     try:
         yield index
     finally:
@@ -51,7 +49,7 @@ def _index(opened: Opened, *, make: bool) -> Iterator[Index | None]:
 
 def _name(index: Index | None, uid: str) -> str:
     there = list(index.runs("uid = ?", [uid])) if index is not None else []
-    return f"{there[0].place.partition('/')[0]}/{there[0].place.rpartition('/')[2]}" if there else uid
+    return there[0].label if there else uid
 
 
 class Repeat(NamedTuple):

@@ -14,8 +14,6 @@ from gitlumo.store import columns
 from gitlumo.store.columns import METRICS, PARAMS
 from gitlumo.watcher import Row, Selection
 
-STATISTICS = (".last", ".min", ".max")
-
 
 @dataclass(frozen=True)
 class Wanted:
@@ -91,7 +89,7 @@ class Group:
 
 def grouped(rows: Iterable[Row], selection: Selection, keys: Sequence[str]) -> list[Group]:
     """Groups in the order in which their first runs come."""
-    metrics = [name for name in selection.names() if name.startswith(METRICS) and not name.endswith(STATISTICS)]
+    metrics = [name for name in selection.names() if name.startswith(METRICS) and not name.endswith(columns.SUFFIXES)]
     key_of = [selection.column(key) for key in keys]
     value_of = {name: selection.column(name) for name in metrics}
     members: dict[str, list[Row]] = {}

@@ -15,6 +15,7 @@ from gitlumo.cli.formats import FORMATS
 from gitlumo.cli.opening import natural, open_here
 from gitlumo.cli.terminal import STATE_COLOURS, Screen, align, printable, screen, shorten, width_of
 from gitlumo.errors import FormatError, UsageError
+from gitlumo.store import columns
 from gitlumo.store.query import Found
 from gitlumo.store.record import to_json
 
@@ -76,7 +77,7 @@ def row_of(found: Found) -> Row:
         record.check()
         progress = record.progress
         metrics = {key: m.get("best") for key, m in record.metrics.items()}
-        params = facts.flat(record.info("params") or {})
+        params = columns.flat(record.info("params"))
         row = Row(found.label, record.state, facts.age(progress.get("start")), facts.duration(progress))
         row.params, row.metrics, row.note = params, metrics, record.note.partition("\n")[0]
         return row

@@ -27,8 +27,14 @@ class Opened:
             LumoError: If the ledger cannot be read.
         """
         view = self.branch.view()
-        waiting = pending_runs(self.branch.lumo_dir, self.settings.snapshot_max_file, self.settings.hostname)
-        return Runs(view.objects, view.tree, waiting)
+        return Runs(view.objects, view.tree, pending_runs(self.branch))
+
+    @property
+    def cache_root(self) -> str:
+        """Where the index lies if the repository cannot be written."""
+        from gitlumo.beginning import roots
+
+        return roots(self.settings, self.branch.lumo_dir)["cache_root"]
 
 
 def open_here() -> Opened:

@@ -14,6 +14,7 @@ from gitlumo.cli import facts, lineage
 from gitlumo.cli.opening import open_here
 from gitlumo.cli.terminal import STATE_COLOURS, Screen, printable, screen, shorten
 from gitlumo.errors import LumoError, UsageError
+from gitlumo.store import columns
 from gitlumo.store.layout import metric_name
 from gitlumo.store.query import Found
 from gitlumo.store.record import to_json
@@ -143,7 +144,7 @@ def sections(
     run = found.record.properties
     yield "", [*_head(run, has_code), *lineage, *_backups(run["backup"])]
     yield "note", str(run["note"]).rstrip("\n").split("\n") if run["note"] else []
-    yield "params", _pairs({key: facts.number(value) for key, value in facts.flat(run["params"]).items()})
+    yield "params", _pairs({key: facts.number(value) for key, value in columns.flat(run["params"]).items()})
     yield "metrics", list(_metrics(found, run["metrics"]))
     yield "exception", str(_map(run["exception"]).get("traceback", "")).rstrip().split("\n") if run["exception"] else []
     yield "lock", list(_lock(_map(run["lock"])))

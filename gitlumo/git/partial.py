@@ -15,7 +15,7 @@ from gitlumo.git.repository import Repository
 
 _FETCH = ("-c", "fetch.negotiationAlgorithm=noop", "fetch", "--no-tags", "--no-write-fetch-head", "--no-auto-gc",
           "--recurse-submodules=no", "--filter=blob:none", "--stdin")  # fmt: skip
-_DEPTH = 12  # rounds: where trees are missing, each brings one level of them
+_ROUNDS = 12  # one for trees, with all below them, and one for blobs; more only if a remote sends less
 _SECONDS = 60.0
 
 
@@ -27,7 +27,7 @@ def bring(repository: Repository, commits: Iterable[str]) -> None:
     """
     trees = {read_commit(repository.objects, commit).tree for commit in commits}
     missing = {tree for tree in trees if not repository.objects.has(tree)}
-    for _ in range(_DEPTH):
+    for _ in range(_ROUNDS):
         missing = missing or _missing_below(repository, trees)
         if not missing:
             return

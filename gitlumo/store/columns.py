@@ -38,6 +38,8 @@ FIELDS = {
 }
 TIMES = frozenset({"start", "end"})
 PARAMS, METRICS = "params.", "metrics."
+STATISTICS = ("last", "min", "max")
+SUFFIXES = tuple(f".{name}" for name in STATISTICS)
 Column = bool | int | float | str | bytes | None | list[Any] | dict[str, Any]
 
 _INT64 = 1 << 63
@@ -65,7 +67,7 @@ def columns_of(run: Record) -> dict[str, Column]:
         "end_code": progress.get("end_code"),
         "note": edited["note"] or None,
         "tag": edited["tags"] or None,
-        "deprecated": True if edited["deprecated"] else None,
+        "deprecated": bool(edited["deprecated"]),
         "host": pinfo.get("host"),
         "command": _command(_map(pinfo.get("obj")).get("argv") or execute.get("exec_argv")),
         "git.commit": git.get("commit"),
@@ -75,13 +77,11 @@ def columns_of(run: Record) -> dict[str, Column]:
         "rerun.from": _map(edited["rerun"]).get("from"),
     }
     result: dict[str, Column] = {key: value for key, value in found.items() if value is not None}
-    result.setdefault("deprecated", False)
-    params = run.info("params")
-    for key, value in flat(params).items() if isinstance(params, Mapping) else ():
+    for key, value in flat(run.info("params")).items():
         result[PARAMS + key] = value
     for key, metric in run.metrics.items():
         best = result[METRICS + key] = metric.get("best")
-        for more in ("last", "min", "max"):
+        for more in STATISTICS:
             if not same(metric.get(more), best):
                 result[f"{METRICS}{key}.{more}"] = metric.get(more)
     return result
@@ -102,10 +102,10 @@ def same(a: object, b: object) -> bool:
     return type(a) is type(b) and (a == b or (a != a and b != b))
 
 
-def flat(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested parameters as one level: ``{'optim': {'lr': .1}}`` becomes ``{'optim.lr': .1}``."""
+def flat(value: object, prefix: str = "") -> dict[str, Any]:
+    """Nested parameters as one level: ``{'optim': {'lr': .1}}`` becomes ``{'optim.lr': .1}``; of anything else none."""
     result: dict[str, Any] = {}
-    for key, item in value.items():
+    for key, item in value.items() if isinstance(value, Mapping) else ():
         name = f"{prefix}{key}"
         if isinstance(item, Mapping) and item:
             result.update(flat(item, f"{name}."))

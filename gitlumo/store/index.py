@@ -59,6 +59,11 @@ class Indexed(NamedTuple):
     start: float | None
     trouble: str | None
 
+    @property
+    def label(self) -> str:
+        """``<exp_name>/<test_name>``."""
+        return trees.label_of(self.place)
+
 
 class Index:
     """The runs of a view of the ledger; open while it is read, closed by :meth:`close`."""

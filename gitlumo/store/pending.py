@@ -11,6 +11,7 @@ from typing import Any
 from gitlumo import machine, values
 from gitlumo.errors import FormatError
 from gitlumo.store import journal, layout, record
+from gitlumo.store.branch import Branch
 from gitlumo.store.journal import Folder, OpenRun
 from gitlumo.store.record import Record
 
@@ -129,12 +130,12 @@ def last_heard(folder: Folder) -> float | None:
     return max(times, default=None)
 
 
-def pending_runs(lumo_dir: str, max_file: int, hostname: str) -> Iterator[Pending]:
-    """All registered runs as they are now."""
-    here = machine.this_process(hostname)
-    for run in journal.open_runs(lumo_dir):
+def pending_runs(branch: Branch) -> Iterator[Pending]:
+    """All registered runs of a repository as they are now."""
+    here = machine.this_process(branch.settings.hostname)
+    for run in journal.open_runs(branch.lumo_dir):
         try:
-            pending = open_run(run, max_file, here)
+            pending = open_run(run, branch.settings.snapshot_max_file, here)
         except (OSError, FormatError):
             continue  # damaged while it is read here; 'git lumo recover' says so
         if pending:

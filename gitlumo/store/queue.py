@@ -76,17 +76,20 @@ def requests(lumo_dir: str, scope: str, max_file: int, limit: int) -> Iterator[t
     """The requests of a scope that wait, at most ``limit``: (path, event); what cannot be read is passed over."""
     folder = os.path.join(lumo_dir, "queue")
     try:
-        names = sorted(os.listdir(folder))[:limit]
+        names = sorted(os.listdir(folder))
     except OSError:
         return
     for name in names:
+        if not limit:
+            return
         path = os.path.join(folder, name)
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
             with open(path, "rb") as source:
                 request = json.load(source)
-            texts = [request[key] for key in ("info_dir", "kind", "subject")]
-            snapshot = request["snapshot"]
-            if request["scope"] == scope and all(
-                isinstance(text, str) and "\0" not in text for text in (*texts, snapshot or "")
-            ):
-                yield path, Event(texts[1], Folder(texts[0], max_file), texts[2], snapshot)
+            event = Event(
+                request["kind"], Folder(request["info_dir"], max_file), request["subject"], request["snapshot"]
+            )
+            texts = (event.kind, event.folder.info_dir, event.subject, event.snapshot or "")
+            if request["scope"] == scope and all(isinstance(text, str) and "\0" not in text for text in texts):
+                limit -= 1
+                yield path, event

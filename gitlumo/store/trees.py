@@ -82,6 +82,16 @@ class Place:
     path: str
     tree: str
 
+    @property
+    def label(self) -> str:
+        """``<exp_name>/<test_name>``."""
+        return label_of(self.path)
+
+
+def label_of(path: str) -> str:
+    """``<exp_name>/<test_name>`` of the run at a path."""
+    return f"{path.partition('/')[0]}/{path.rpartition('/')[2]}"
+
 
 def places(objects: Objects, root: str | None) -> Iterator[Place]:
     """All folders at runs' places, by exp_name, then day."""

@@ -88,10 +88,12 @@ def _runs_figure(name: str, repo: Path, before: int, number: int, goal: Goal | N
     unpacked = sum(_object_files(repo).values()) - before
     whole = (_stored(repo) - before) / number
     caches = sum(size for kind, size in _object_files(repo).items() if kind in CACHES) / number
-    took = (whole - caches) / 1024
+    took = whole / 1024
     content = b"".join(data for _, data in _files(repo))
     beside = len(gzip.compress(content)) / number / 1024
-    parts = {"before git gc": _bytes(unpacked / number), "with git's caches": _bytes(whole)} | _shares(repo, number)
+    parts = {"before git gc": _bytes(unpacked / number), "without git's caches": _bytes(whole - caches)} | _shares(
+        repo, number
+    )
     return Figure(name, took, "KB", "gzip of all its files", beside, goal, parts)
 
 
