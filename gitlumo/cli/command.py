@@ -14,6 +14,7 @@ from typing import NoReturn
 from gitlumo.errors import LumoError, UsageError
 
 VERBS = {
+    "run": "run any command as an experiment",
     "init": "make this repository ready for runs",
     "log": "list runs, newest first",
     "show": "show everything of one run",

@@ -1,0 +1,1 @@
+"""Running commands as experiments, and running the recorded code again."""
