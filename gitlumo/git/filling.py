@@ -82,7 +82,7 @@ def _fill_submodules(
         place = os.fsdecode(raw)
         shown = f"submodule {place} ({commit[:12]})"
         there = os.path.join(tree, place) if tree else None
-        source = _source(place, names.get(place), there, homes)
+        source = module_dir(place, names.get(place), there, homes)
         if source is None:
             yield f"{shown} is not on this machine; 'git submodule update --init {place}' brings it"
             continue
@@ -110,15 +110,29 @@ def _run_all(config: Sequence[str], *commands: Sequence[str]) -> Iterator[proces
 
 
 def _names(path: str) -> dict[str, str]:
-    """Path to name of each submodule, as ``.gitmodules`` says (gitmodules(5))."""
-    words = ["config", "-z", "-f", os.path.join(path, ".gitmodules"), "--get-regexp", r"^submodule\..*\.path$"]
-    lines = process.run(words, check=False).out.split(b"\0")[:-1]
+    return module_names("config", "-f", os.path.join(path, ".gitmodules"))
+
+
+def module_names(*config: str) -> dict[str, str]:
+    """Path to name of each submodule, as ``.gitmodules`` says (gitmodules(5)).
+
+    Args:
+        config: The git command that reads it: ``config -f FILE``, ``--git-dir DIR config --blob ID``.
+    """
+    lines = process.run([*config, "-z", "--get-regexp", r"^submodule\..*\.path$"], check=False).out.split(b"\0")[:-1]
     pairs = (os.fsdecode(line).partition("\n") for line in lines)
     return {value: key.removeprefix("submodule.").removesuffix(".path") for key, _, value in pairs}
 
 
-def _source(place: str, name: str | None, there: str | None, homes: Sequence[str]) -> str | None:
-    """The repository of a submodule on this machine: that of the user's own checkout, or one that git keeps."""
+def module_dir(place: str, name: str | None, there: str | None, homes: Sequence[str]) -> str | None:
+    """The git folder of a submodule on this machine: that of a checkout, or one that git keeps.
+
+    Args:
+        place: Its path in the repository that has it.
+        name: Its name in ``.gitmodules``.
+        there: Where it may be checked out.
+        homes: The git folders of the repository that has it.
+    """
     candidates = [] if there is None else [_git_dir(there)]
     if ".." not in (name or place).split("/"):  # gitmodules(5): such a name would lead out of the folder
         candidates += [os.path.join(home, "modules", name or place) for home in homes]
