@@ -50,6 +50,11 @@ def _process(pid: int, hostname: str) -> Process:
     return Process(pid, _start_of(pid), _host(hostname), _boot(), _namespace(), image_of(pid), job())
 
 
+def process_of(pid: int) -> Process:
+    """A child of this process, whatever program it becomes by exec; its host is not told."""
+    return Process(pid, _start_of(pid), None, _boot(), _namespace())
+
+
 def is_dead(process: Process, here: Process) -> bool | None:
     """Whether a process has ended, as far as ``here`` may judge.
 

@@ -1,4 +1,4 @@
-"""``git lumo show``: everything of one run, one of its files or metrics, or the curves of some runs."""
+"""``git lumo show``: everything of one run, one file of it or of its code, a metric, or the curves of some runs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 from gitlumo import sparkline
 from gitlumo.cli import facts, lineage
-from gitlumo.cli.opening import open_here
+from gitlumo.cli.opening import Opened, open_here
 from gitlumo.cli.terminal import STATE_COLOURS, Screen, printable, screen, shorten
 from gitlumo.errors import LumoError, UsageError
 from gitlumo.store import columns
@@ -31,7 +31,8 @@ def options(parser: argparse.ArgumentParser) -> None:
         "exp",
         metavar="EXP[:PATH]",
         nargs="*",
-        help="the run (@), or one recorded file of it; several runs with --plot",
+        help="the run (@); one file that it recorded or, if it recorded none of that name, of its code (EXP:./PATH: of "
+        "its code, from here); several runs with --plot",
     )
     parser.add_argument("--plot", metavar="KEY", nargs="+", action="extend", help="draw the curves of metrics")
     parser.add_argument("--metric", metavar="KEY", help="the history of one metric")
@@ -55,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
     opened = open_here()
     found = opened.runs().resolve(name or "@")
     if colon:
-        return _print_file(found, path)
+        return _print_file(opened, found, path)
     found.record.check()
     if args.metric and args.metric not in found.record.metrics:
         known = ", ".join(found.record.metrics) or "none"
@@ -102,21 +103,34 @@ def _as_json(found: Found, metric: str | None, history: bool) -> str:
     return to_json(found.record.properties, found.record.history() if history else None)
 
 
-def _print_file(found: Found, path: str) -> int:
-    """One recorded file as it is; a folder as the list of what is in it."""
-    paths = found.record.paths()
-    data = found.record.read(path) if path in paths else None
+def _print_file(opened: Opened, found: Found, path: str) -> int:
+    """One file as it is, or a folder as the list of what is in it: a recorded one, else one of the code."""
+    data = _recorded(found, path)
     if data is None:
-        prefix = path.rstrip("/") + "/" if path.strip("/") else ""
-        inside = [name for name in paths if name.startswith(prefix)]
-        if not inside:
-            raise LumoError(f"{found.label} has no file {path!r}\ntype 'git lumo show {found.name}:' to list its files")
-        data = "".join(f"{name}\n" for name in inside).encode("utf-8", "surrogateescape")
+        from gitlumo.rerun import code
+
+        data = code.read_file(opened.branch, found, path)
+    if data is None:
+        commit = str(found.record.info("git")["commit"])[:12]
+        raise LumoError(
+            f"{found.label} has no file {path!r}, neither among what it recorded nor in its code\n"
+            f"type 'git lumo show {found.name}:' to list the first, 'git ls-tree -r --name-only {commit}' the second"
+        )
     if sys.stdout.isatty():
         sys.stdout.write(printable(data.decode("utf-8", "replace"), newlines=True))
     else:
         sys.stdout.buffer.write(data)
     return 0
+
+
+def _recorded(found: Found, path: str) -> bytes | None:
+    """A recorded file, or the list of all that are in a folder."""
+    paths = found.record.paths()
+    if path in paths:
+        return found.record.read(path)
+    prefix = path.rstrip("/") + "/" if path.strip("/") else ""
+    inside = [name for name in paths if name.startswith(prefix)]
+    return "".join(f"{name}\n" for name in inside).encode("utf-8", "surrogateescape") if inside else None
 
 
 def metric_lines(found: Found, key: str) -> Iterator[str]:

@@ -1,1 +1,1 @@
-"""Running commands as experiments, and running the recorded code again."""
+"""Running commands as experiments, and running recorded code again."""

@@ -1,0 +1,248 @@
+"""Linked work trees: a commit's files in a folder of their own, beside the user's work tree and touching nothing of it.
+
+git's own ``worktree add`` makes them (git-worktree(1)), so smudge filters, line ends and sparse checkouts apply; the
+user's hooks do not run, as the hooks of another commit may lie in it. What git does not put there by itself is filled
+in from this machine: :mod:`filling <gitlumo.git.filling>`. What is removed is removed as git removes it, the folder
+and then its entry ``<common dir>/worktrees/<name>`` (gitrepository-layout(5)), also where a SIGKILL left only half.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import stat
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from gitlumo.errors import GitError
+from gitlumo.git import filling, process
+from gitlumo.git.repository import Repository
+
+_CONFIG = ("-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=false", "-c", "advice.detachedHead=false")
+_NO_LFS = ("-c", "filter.lfs.smudge=", "-c", "filter.lfs.process=", "-c", "filter.lfs.required=false")
+_STATUS = ("status", "--porcelain=v2", "--branch", "-z", "--ignored", "--untracked-files=normal", "--no-renames",
+           "--ignore-submodules=none")  # fmt: skip
+_FULL = ("No space left on device", "Disk quota exceeded", "File too large")
+_FIELDS = {b"1": 8, b"u": 10}  # of a line of git-status(1), "Porcelain Format Version 2", before the path
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A linked work tree as the repository knows it.
+
+    Attributes:
+        admin: Its folder in the repository.
+        path: Its top; None where that was never written.
+        lock: Why it is locked; None: it is not.
+    """
+
+    admin: str
+    path: str | None
+    lock: str | None
+
+
+def environment() -> dict[str, str]:
+    """The environment of a git that works in one: replace refs stay at home, as in the snapshot."""
+    return process.environment({"GIT_NO_REPLACE_OBJECTS": "1"})
+
+
+def add(repository: Repository, path: str, commit: str, lock: str | None = None) -> list[str]:
+    """Make a work tree of a commit, HEAD detached.
+
+    Args:
+        repository: Of which; also a bare one, or a linked work tree.
+        path: Its top: an absolute path that is free, or an empty folder.
+        commit: A full id.
+        lock: Why nobody may remove it; None: it is not locked.
+
+    Returns:
+        What could not be put there, in lines for people.
+
+    Raises:
+        GitError: If git cannot make it; nothing is left then.
+    """
+    locked = ["--lock", "--reason", lock] if lock else []
+    words = ["worktree", "add", "--quiet", "--detach", *locked, "--", path, commit]
+    where = ["--git-dir", repository.location.git_dir]
+    try:
+        done = process.run([*where, *_CONFIG, *words], env=environment(), check=False)
+        if done.status and "lfs" in done.message:
+            remove(repository, path, lock)
+            done = process.run([*where, *_CONFIG, *_NO_LFS, *words], env=environment(), check=False)
+        if done.status:
+            raise GitError(_why(path, commit, done.message))
+        return filling.fill(repository, path, _CONFIG)
+    except OSError as error:
+        remove(repository, path, lock)
+        raise GitError(_why(path, commit, error.strerror or str(error))) from None
+    except BaseException:
+        remove(repository, path, lock)
+        raise
+
+
+def _why(path: str, commit: str, said: str) -> str:
+    if any(words in said for words in _FULL):
+        said = next(line for line in said.splitlines() if any(words in line for words in _FULL))
+        return f"the code {commit[:12]} does not fit into {path}: {said}\nmake room there, and try again"
+    return f"git cannot put the code {commit[:12]} into {path}: {said}"
+
+
+def entries(repository: Repository) -> Iterator[Entry]:
+    """All linked work trees that the repository has an entry of, half-made ones too."""
+    worktrees = os.path.join(repository.location.common_dir, "worktrees")
+    for name in sorted(os.listdir(worktrees)) if os.path.isdir(worktrees) else ():
+        admin = os.path.join(worktrees, name)
+        yield Entry(admin, _top_of(admin), _text(os.path.join(admin, "locked")))
+
+
+def is_sound(path: str) -> bool:
+    """Whether a work tree and its entry in the repository know each other."""
+    admin = _admin_of(path)
+    return admin is not None and _top_of(admin) == os.path.realpath(path)
+
+
+def lock(path: str, reason: str | None) -> None:
+    """Lock a work tree, or with None unlock it: git-worktree(1), "lock"."""
+    admin = _admin_of(path)
+    if admin is None:
+        return
+    file = os.path.join(admin, "locked")
+    if reason is None:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(file)
+    else:
+        with open(file, "w", encoding="utf-8", errors="surrogateescape") as out:
+            out.write(reason)
+
+
+@dataclass(frozen=True)
+class State:
+    """What git says of a work tree.
+
+    Attributes:
+        commit: What HEAD is; None: nothing yet.
+        is_detached: Whether HEAD is on no branch.
+        changed: Tracked paths that differ from the commit.
+        others: Paths that are not tracked, ignored ones too; of a whole folder only the folder, ending in ``/``.
+    """
+
+    commit: str | None
+    is_detached: bool
+    changed: list[str]
+    others: list[str]
+
+
+def look(path: str) -> State:
+    """What a work tree holds besides its commit.
+
+    Raises:
+        GitError: If git cannot tell.
+    """
+    where = ["--git-dir", os.path.join(path, ".git"), "--work-tree", path]
+    env = environment() | {"GIT_OPTIONAL_LOCKS": "1"}  # what it has seen is kept in the work tree's own index
+    out = process.run([*where, *_CONFIG, *_STATUS], cwd=path, env=env).out
+    branch: dict[bytes, bytes] = {}
+    changed, others = [], []
+    for line in out.split(b"\0")[:-1]:
+        kind, _, rest = line.partition(b" ")
+        if kind == b"#":
+            name, _, value = rest.partition(b" ")
+            branch[name] = value
+        elif kind in (b"?", b"!"):
+            others.append(os.fsdecode(rest))
+        else:
+            changed.append(os.fsdecode(line.split(b" ", _FIELDS.get(kind, 8))[-1]))
+    commit = branch.get(b"branch.oid", b"(initial)")
+    named = None if commit == b"(initial)" else commit.decode("ascii")
+    return State(named, branch.get(b"branch.head") == b"(detached)", changed, others)
+
+
+def remove(repository: Repository, path: str, lock: str | None = None) -> None:
+    """Remove a work tree with all that lies in it, and its entry; half-made or half-removed ones, too.
+
+    Args:
+        repository: Of which.
+        path: Its top.
+        lock: With which reason it was made: an entry with that reason that names no folder goes, too.
+
+    Raises:
+        OSError: If it cannot be removed.
+    """
+    path = os.path.realpath(path)
+    remove_folder(path)
+    for entry in entries(repository):
+        half = entry.path is None and lock is not None and entry.lock == lock
+        if half or entry.path == path:
+            forget(entry)
+
+
+def discard(path: str) -> None:
+    """Remove a work tree of whichever repository, and its entry there.
+
+    Raises:
+        OSError: If it cannot be removed.
+    """
+    admin = _admin_of(path) if is_sound(path) else None
+    remove_folder(path)
+    if admin is not None:
+        forget(Entry(admin, None, None))
+
+
+def forget(entry: Entry) -> None:
+    """Remove an entry of the repository, whatever is at its path.
+
+    Raises:
+        OSError: If it cannot be removed.
+    """
+    remove_folder(entry.admin)
+    with contextlib.suppress(OSError):  # there are others, or git has done it
+        os.rmdir(os.path.dirname(entry.admin))
+
+
+def remove_folder(path: str) -> None:
+    """Remove a folder, also one in which folders are write-protected; it is no error if it is gone.
+
+    Raises:
+        OSError: If it cannot be removed.
+    """
+
+    def again(remove: Callable[..., Any], name: str, problem: tuple[Any, BaseException, Any]) -> None:
+        error = problem[1]
+        if isinstance(error, FileNotFoundError):
+            return
+        if not isinstance(error, PermissionError):
+            raise error
+        for folder in (os.path.dirname(name), name):
+            if not os.path.islink(folder) and os.path.isdir(folder):
+                os.chmod(folder, stat.S_IRWXU)
+        if remove in (os.unlink, os.rmdir):
+            remove(name)
+        else:
+            shutil.rmtree(name)
+
+    shutil.rmtree(path, onerror=again)
+
+
+def _admin_of(path: str) -> str | None:
+    """The entry of a work tree in its repository; None: it has none."""
+    pointer = _text(os.path.join(path, ".git"))
+    if pointer is None or not pointer.startswith("gitdir: "):
+        return None
+    admin = os.path.normpath(os.path.join(path, pointer.removeprefix("gitdir: ")))
+    return admin if os.path.isfile(os.path.join(admin, "HEAD")) else None
+
+
+def _top_of(admin: str) -> str | None:
+    """The work tree that an entry says it is of; a relative path is one from the entry (git 2.48)."""
+    pointer = _text(os.path.join(admin, "gitdir"))
+    return os.path.dirname(os.path.normpath(os.path.join(admin, pointer))) if pointer else None
+
+
+def _text(path: str) -> str | None:
+    try:
+        with open(path, encoding="utf-8", errors="surrogateescape") as source:
+            return source.read().removesuffix("\n")
+    except (OSError, ValueError):
+        return None
