@@ -105,12 +105,22 @@ def environment(names: Iterable[str]) -> tuple[dict[str, str], list[str]]:
 
 
 def installed_packages() -> dict[str, str]:
-    """Every installed package's version by its normalised name (PEP 503), and ``python``.
+    """Every installed package's version by its normalised name (PEP 503), and ``python``."""
+    found = packages_in(sys.path)
+    cuda = getattr(getattr(sys.modules.get("torch"), "version", None), "cuda", None)
+    if cuda:
+        found["torch.version.cuda"] = str(cuda)
+    found["python"] = ".".join(str(part) for part in sys.version_info[:3])
+    return found
+
+
+def packages_in(folders: Iterable[str]) -> dict[str, str]:
+    """The version of every package that an interpreter with this ``sys.path`` finds, by its normalised name.
 
     Read from the names of ``*.dist-info`` folders (PEP 376): ``importlib.metadata`` opens a file a package.
     """
     found: dict[str, str] = {}
-    for folder in dict.fromkeys(sys.path):
+    for folder in dict.fromkeys(folders):
         try:
             names = os.listdir(folder or ".")
         except OSError:
@@ -120,10 +130,6 @@ def installed_packages() -> dict[str, str]:
                 match = _DIST_INFO.fullmatch(entry)
                 if match:
                     found.setdefault(re.sub(r"[-_.]+", "-", match["name"]).lower(), match["version"])
-    cuda = getattr(getattr(sys.modules.get("torch"), "version", None), "cuda", None)
-    if cuda:
-        found["torch.version.cuda"] = str(cuda)
-    found["python"] = ".".join(str(part) for part in sys.version_info[:3])
     return found
 
 
