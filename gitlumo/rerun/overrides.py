@@ -189,7 +189,7 @@ def _written(
         return [(first.at, first.count, new), *((place.at, place.count, []) for place in others)], old
     *others, last = places  # which won over the others
     new = _words(last, value, isinstance(current, list))
-    flags = [] if last.values else [place for place in others if not place.values]  # any of them would say true
+    flags = [place for place in others if not new and not place.values]  # each of them would say true
     return [(last.at, last.count, new), *((place.at, place.count, []) for place in flags)], last.text
 
 

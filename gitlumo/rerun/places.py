@@ -97,11 +97,12 @@ def _places(words: Sequence[str], start: int, recorded: Mapping[str, Any]) -> li
         if word == "--":
             options = False
         elif options and is_option(word):
-            found.append(_option(words, i, recorded, word.lstrip("-")))
-            if _NEGATION.match(word):
-                negative = _option(words, i, recorded, _NEGATION.sub("", word))
-                if not negative.values:
-                    found.append(Place(i, 1, APART, word, (), negated=True))
+            negated = _NEGATION.match(word) and not _option(words, i, recorded, _NEGATION.sub("", word)).values
+            place = _option(words, i, recorded, word.lstrip("-"))
+            if not negated or not place.values:  # else the word after --no-amp is its own
+                found.append(place)
+            if negated:
+                found.append(Place(i, 1, APART, word, negated=True))
         elif match := _ASSIGNMENT.fullmatch(word):
             found.append(Place(i, 1, ASSIGNED, match[1], (match[2],)))
     return found

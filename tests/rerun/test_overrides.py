@@ -55,7 +55,7 @@ PARAMS = {
     ("--no_amp", "amp=false", "--no_amp"),
     ("--noamp x", "amp=1", "--amp x"),
     ("--amp --lr 0.1 --no-amp --amp", "amp=false", "--lr 0.1"),
-    ("--no-amp --amp", "amp=true", "--amp"),
+    ("--no-amp --amp", "amp=true", "--no-amp --amp"),
     ("--amp true", "amp=false", "--amp false"),
     ("--amp=1", "amp=0", "--amp=0"),
     ("--lr 0.1", "cache=true", "--lr 0.1 --cache"),
@@ -230,8 +230,13 @@ def test_what_the_new_run_does_not_show():
     assert len(unmet(done, None)) == 4
 
 
+class Parser(argparse.ArgumentParser):
+    def error(self, message):
+        raise AssertionError(message)
+
+
 def parser():
-    found = argparse.ArgumentParser(exit_on_error=False)
+    found = Parser()
     found.add_argument("data")
     found.add_argument("-l", "--learning-rate", type=float, default=0.5)
     found.add_argument("--model-name", default="mlp")
@@ -271,7 +276,7 @@ def commands(draw):
         if name in ("amp", "cache"):
             parts += [[long]] if value == "true" else [["--no-amp"]] if name == "amp" else []
         elif name == "layers":
-            parts.append([long, *value.split(), "--cache"])  # else the word after them would be one of them
+            parts.append([long, *value.split(), "-n", "3"])  # else the word after them would be one of them
         elif name == "tag":
             parts += [[f"{long}={item}"] for item in value.split()]
         else:
