@@ -134,8 +134,8 @@ def environment(names: Iterable[str]) -> tuple[dict[str, str], list[str]]:
 
 
 def installed_packages() -> dict[str, str]:
-    """Every package that this program can import, as :func:`packages_on`, and ``python``."""
-    found = packages_on(sys.path)
+    """Every installed package's version by its normalised name (PEP 503), and ``python``."""
+    found = packages_in(sys.path)
     cuda = getattr(getattr(sys.modules.get("torch"), "version", None), "cuda", None)
     if cuda:
         found["torch.version.cuda"] = str(cuda)
@@ -143,16 +143,13 @@ def installed_packages() -> dict[str, str]:
     return found
 
 
-def packages_on(path: Iterable[str]) -> dict[str, str]:
-    """Every installed package's version by its normalised name (PEP 503).
+def packages_in(folders: Iterable[str]) -> dict[str, str]:
+    """The version of every package that an interpreter with this ``sys.path`` finds, by its normalised name.
 
     Read from the names of ``*.dist-info`` folders (PEP 376): ``importlib.metadata`` opens a file a package.
-
-    Args:
-        path: The folders from which a program imports, as ``sys.path`` has them.
     """
     found: dict[str, str] = {}
-    for folder in dict.fromkeys(path):
+    for folder in dict.fromkeys(folders):
         try:
             names = os.listdir(folder or ".")
         except OSError:

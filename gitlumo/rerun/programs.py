@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 
 from gitlumo import ids
-from gitlumo.capture import Program, installed_packages, packages_on
+from gitlumo.capture import Program, installed_packages, packages_in
 from gitlumo.errors import InvalidName, LumoError
 
 _PYTHON = re.compile(r"(?:python|pypy)[\d.]*")
@@ -139,7 +139,7 @@ class Interpreter:
             self._child.kill()
             self._child.wait()
             return {}
-        return {**packages_on(path), "python": str(version)}
+        return {**packages_in(path), "python": str(version)}
 
     def close(self) -> None:
         """Wait for no answer."""
