@@ -8,8 +8,8 @@ import os
 import signal
 
 from gitlumo import arguments
-from gitlumo.cli.parameters import pairs
 from gitlumo.errors import UsageError
+from gitlumo.parameters import pairs
 
 EPILOG = """\
 The command runs in this folder, with this terminal, and its exit status is that of git-lumo run; a signal that kills it

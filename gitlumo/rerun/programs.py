@@ -42,7 +42,7 @@ def program_of(words: Sequence[str]) -> Program:
             raise NoSuchCommand(hint, 126)
         raise NoSuchCommand(f"there is no command {words[0]!r} here; is its folder on the PATH?", 127)
     bin = os.path.abspath(found)
-    if _is_python(bin):
+    if is_python(bin):
         argv = _script_words(words)
         file = argv[0] if argv and not argv[0].startswith("-") else ""
     else:
@@ -56,7 +56,8 @@ def _scripts(words: Sequence[str]) -> list[str]:
     return [word for word in words[1:] if word.endswith(_SCRIPT) and os.path.exists(word)]
 
 
-def _is_python(bin: str) -> bool:
+def is_python(bin: str) -> bool:
+    """Whether a program is a Python, as its name says."""
     return _PYTHON.fullmatch(os.path.basename(bin)) is not None
 
 
@@ -93,7 +94,7 @@ def experiment_of(program: Program) -> str:
 
 def python_of(program: Program) -> str | None:
     """The Python that runs a program: itself, or what the first line of the script names; None: it is no Python."""
-    if _is_python(program.bin):
+    if is_python(program.bin):
         return program.bin
     try:
         with open(program.bin, "rb") as source:
@@ -104,7 +105,7 @@ def python_of(program: Program) -> str | None:
     if words and os.path.basename(words[0]) == "env":  # '#!/usr/bin/env python3', perhaps with -S
         words = [word for word in words[1:] if not word.startswith("-") and "=" not in word]
     found = shutil.which(words[0]) if words else None
-    return found if found and _is_python(found) else None
+    return found if found and is_python(found) else None
 
 
 class Interpreter:
@@ -116,7 +117,7 @@ class Interpreter:
         Args:
             python: Its path; None: there is none, so no packages are of interest.
         """
-        self._is_ours = python is not None and _folder(python) == _folder(sys.executable)
+        self._is_ours = python is not None and _is_ours(python)
         self._child: subprocess.Popen[bytes] | None = None
         if python is not None and not self._is_ours:
             self._child = subprocess.Popen(
@@ -146,6 +147,22 @@ class Interpreter:
         if self._child is not None and self._child.returncode is None:
             self._child.kill()
             self._child.communicate()
+
+
+def ask_path(python: str) -> list[str]:
+    """The folders from which a Python imports; none where it does not answer."""
+    if _is_ours(python):
+        return [entry for entry in sys.path if entry]
+    try:
+        done = subprocess.run([python, "-c", _ASK], stdin=subprocess.DEVNULL, capture_output=True, timeout=_PATIENCE)
+        return [str(entry) for entry in json.loads(done.stdout)[0]]
+    except (OSError, subprocess.TimeoutExpired, ValueError, TypeError, IndexError):
+        return []
+
+
+def _is_ours(python: str) -> bool:
+    """Whether a Python imports what this one does."""
+    return _folder(python) == _folder(sys.executable)
 
 
 def _folder(python: str) -> str:

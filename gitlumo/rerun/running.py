@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import FrameType
 from typing import Any
@@ -45,6 +45,8 @@ class Task:
         env: Environment variables to set.
         rerun: ``info/rerun.json``, where it repeats another run.
         quiet: Whether to print no report at the end.
+        started: Called with the run's uid once it is recorded, before the command starts.
+        spawned: Called with the command's process id.
     """
 
     words: Sequence[str]
@@ -57,6 +59,8 @@ class Task:
     env: Mapping[str, str] = field(default_factory=dict)
     rerun: Mapping[str, Any] | None = None
     quiet: bool = False
+    started: Callable[[str], None] | None = None
+    spawned: Callable[[int], None] | None = None
 
 
 @dataclass(frozen=True)
@@ -68,12 +72,14 @@ class Outcome:
         uid: The run's uid; None: nothing was recorded.
         label: ``<exp_name>/<test_name>``, as its script has called it.
         state: How the run ended.
+        params: The parameters that it has recorded.
     """
 
     status: int
     uid: str | None
     label: str
     state: str
+    params: Any = None
 
 
 def run(task: Task) -> Outcome:
@@ -101,7 +107,7 @@ def run(task: Task) -> Outcome:
                 raise
     finally:
         interpreter.close()
-    return Outcome(status, exp.uid, exp.label, exp.state)
+    return Outcome(status, exp.uid, exp.label, exp.state, exp.load_info("params"))
 
 
 @contextlib.contextmanager
@@ -154,6 +160,8 @@ class _Command(Experiment):
             self.dump_tags(*task.tags)
         if task.note is not None:
             self.dump_note(task.note)
+        if task.params:
+            self.record_info("given", dict(task.params))
         if task.rerun is not None:
             self.record_info("rerun", dict(task.rerun))
 
@@ -183,7 +191,10 @@ class _Command(Experiment):
         try:
             if noted:  # while the run began
                 return self._end_unstarted(noted[0])
-            ended = streams.run(self._task.words, env, hear, tick, noted)
+            if self._task.started:
+                with self._safely("Link"):
+                    self._task.started(self.uid)
+            ended = streams.run(self._task.words, env, hear, tick, noted, self._spawned)
             self._log_all([*file.calls(last=True), *patterns.rest()])
         finally:
             file.close()
@@ -197,6 +208,11 @@ class _Command(Experiment):
         else:
             self._end_with(ended)
         return ended.status
+
+    def _spawned(self, pid: int) -> None:
+        if self._task.spawned:
+            with self._safely("Link"):
+                self._task.spawned(pid)
 
     def _where(self) -> str:
         run = adopting.registered(self.ledger, self.uid)

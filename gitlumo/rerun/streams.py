@@ -67,6 +67,7 @@ def run(
     record: Callable[[str, bytes], None],
     tick: Callable[[], None],
     noted: Sequence[int] = (),
+    spawned: Callable[[int], None] = lambda pid: None,
 ) -> Ended:
     """Run a command to its end.
 
@@ -76,6 +77,7 @@ def run(
         record: Given each piece of output, and ``stdout`` or ``stderr``; where both go to one place, all is ``stdout``.
         tick: Called now and then.
         noted: Signals that have come since the caller began to note them: it is started, and gets them.
+        spawned: Called with its process id.
 
     Raises:
         OSError: If the command cannot be started.
@@ -94,6 +96,7 @@ def run(
             for channel in channels:
                 for target in channel.targets[:1]:
                     os.close(target)
+        spawned(pid)
         for number in noted:
             os.kill(pid, number)
         ears = _Ears(pid, heard, waker, [channel for channel in channels if channel.is_terminal])
