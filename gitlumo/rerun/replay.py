@@ -14,6 +14,7 @@ import json
 import math
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -35,7 +36,7 @@ def main() -> int:
         recorded = json.load(source)
     command = words_of(recorded)
     cwd = os.path.normpath(os.path.join(CODE, recorded["cwd"]))
-    print(f"in {os.path.relpath(cwd, HERE)}: {command}", file=sys.stderr)
+    print(f"in {os.path.relpath(cwd, HERE)}: {shlex.join(command)}", file=sys.stderr)
     if args.dry_run:
         return 0
     check(recorded)
@@ -55,7 +56,7 @@ def main() -> int:
 
 
 def words_of(recorded: dict[str, Any]) -> list[str]:
-    """The command with this Python in place of the recorded one, and a program of the PATH for one that is not there."""
+    """The command with this Python in place of the recorded one, and a program on PATH for one that is not there."""
     words: list[str] = list(recorded["words"])
     if not recorded["python"]:
         return words
@@ -86,11 +87,7 @@ def make_repository(env: dict[str, str]) -> None:
     quiet = ("core.hooksPath=/dev/null", "commit.gpgSign=false", "core.autocrlf=false", "core.safecrlf=false")
     who = ("user.name=gitlumo", "user.email=gitlumo@localhost", "init.defaultBranch=main")
     git = ["git", *(word for setting in quiet + who for word in ("-c", setting))]
-    for words in (
-        ("init", "--quiet"),
-        ("add", "--all", "--force"),
-        ("commit", "--quiet", "--allow-empty", "-m", "code"),
-    ):
+    for words in ("init --quiet", "add --all --force", "commit --quiet --allow-empty --message code"):
         subprocess.run([*git, *words.split()], cwd=CODE, env=env, check=True)
 
 
