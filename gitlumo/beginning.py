@@ -18,6 +18,7 @@ from gitlumo.store import journal, layout
 from gitlumo.store.journal import Folder, Journal
 
 if TYPE_CHECKING:
+    from gitlumo.adopting import Adopted
     from gitlumo.handing import Handed
     from gitlumo.resuming import Resumed
     from gitlumo.store.ledger import Ledger
@@ -40,6 +41,7 @@ class Beginning:
         test_name: The run's name.
         uid: Its uid, where another process has said it; None: a new one.
         resumed: The run that goes on, if it is no new one.
+        adopted: The run of who runs this program's command, if it is that.
         joined: Whether another process records the run, and this one only belongs to it.
         journal: Its writer.
         folder: Its files.
@@ -54,6 +56,7 @@ class Beginning:
     test_name: str = ""
     uid: str | None = None
     resumed: Resumed | None = None
+    adopted: Adopted | None = None
     joined: bool = False
     journal: Journal = field(init=False)
     folder: Folder = field(init=False)
@@ -106,11 +109,17 @@ def begin(
         _resume(began, exp_name, handed.test_name if handed and resume == AUTO else test_name, resume)
     elif (machine.job() or ("", 0))[1]:
         began.warnings.append("SLURM has started this job again; resume='auto' goes on with the run that it had")
-    if began.resumed is None and handed:
+    if began.resumed is None and handed and handed.is_run:
+        _adopt(began, exp_name, test_name, handed)
+    elif began.resumed is None and handed:
         _claim_handed(began, exp_name, handed)
     elif began.resumed is None:
         _claim(began, exp_name, test_name)
     if began.joined:
+        return began
+    if began.adopted:
+        began.journal = began.adopted.journal(trouble)
+        began.folder = Folder(began.journal.info_dir, settings.snapshot_max_file, began.journal.saved)
         return began
     if began.resumed:
         info_dir, chunk = began.resumed.info_dir, journal.last_chunk(began.resumed.info_dir)
@@ -161,12 +170,26 @@ def _resume(began: Beginning, exp_name: str, test_name: str | None, resume: str)
         began.test_name = began.resumed.test_name
 
 
+def _adopt(began: Beginning, exp_name: str, test_name: str | None, handed: Handed) -> None:
+    """Go on with the run of who runs this script's command; or join it, or have one of its own."""
+    from gitlumo import adopting
+
+    began.adopted = adopting.adopt(began.ledger, str(handed.uid), exp_name, test_name, began.roots["info_root"])
+    if began.adopted is None:
+        began.joined = adopting.is_being_recorded(began.ledger, str(handed.uid), exp_name)
+        began.uid, began.test_name = (handed.uid, handed.test_name) if began.joined else (None, "")
+        if not began.joined:
+            _claim(began, exp_name, test_name)
+    else:
+        began.uid, began.test_name = handed.uid, began.adopted.test_name
+
+
 def _claim_handed(began: Beginning, exp_name: str, handed: Handed) -> None:
     """Make the folder of a run that another process has named; or join the run, if somebody alive records it."""
     from gitlumo.store.recovery import find_published
 
     info_dir = os.path.join(began.roots["info_root"], exp_name, handed.test_name)
-    if not (handed.uid and find_published(began.ledger, handed.uid, exp_name, handed.test_name)):
+    if not (handed.uid and find_published(began.ledger, handed.uid, [(exp_name, handed.test_name)])):
         try:
             _claim(began, exp_name, handed.test_name)
             began.uid = handed.uid

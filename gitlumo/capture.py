@@ -7,6 +7,7 @@ import os
 import re
 import sys
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from gitlumo import machine, privacy, values
@@ -14,42 +15,70 @@ from gitlumo import machine, privacy, values
 _DIST_INFO = re.compile(r"(?P<name>.+?)-(?P<version>[^-]+)(?:-py[0-9.]+)?\.(?:dist-info|egg-info)")
 
 
-def execute(root: str | None, notebook: str | None = None) -> tuple[dict[str, Any], list[str]]:
-    """How the script was called: cwd, exec_argv, exec_bin, exec_file, repo.
+@dataclass(frozen=True)
+class Program:
+    """What runs.
+
+    Attributes:
+        words: Its command line, as it was typed.
+        argv: What the script sees of it (``sys.argv``).
+        bin: The executable's path; empty where it is not known.
+        file: The script's path; empty where there is none.
+    """
+
+    words: Sequence[str]
+    argv: Sequence[str]
+    bin: str
+    file: str
+
+
+def this_program(notebook: str | None = None) -> Program:
+    """The program that this process runs.
+
+    Args:
+        notebook: The notebook that runs, which is no script; empty: its path cannot be known; None: a script runs.
+    """
+    main = notebook
+    if main is None:
+        main = getattr(sys.modules.get("__main__"), "__file__", None) or (sys.argv[0] if sys.argv else "")
+    return Program(sys.orig_argv, sys.argv, sys.executable or "", os.path.abspath(main) if main else "")
+
+
+def execute(root: str | None, program: Program) -> tuple[dict[str, Any], list[str]]:
+    """How a program was called: cwd, exec_argv, exec_bin, exec_file, repo.
 
     Args:
         root: The work tree, or None.
-        notebook: The notebook that runs, which is no script; empty: its path cannot be known; None: a script runs.
+        program: The program.
 
     Returns:
         The property, paths relative to the repository or ``~``, secrets masked; and where secrets were masked.
     """
     cwd = os.getcwd()
-    main = notebook
-    if main is None:
-        main = getattr(sys.modules.get("__main__"), "__file__", None) or (sys.argv[0] if sys.argv else "")
-    argv, masked = _words(sys.argv, root, cwd)
+    argv, masked = _words(program.argv, root, cwd)
     facts = {
         "cwd": _path(cwd, root),
         "exec_argv": argv,
-        "exec_bin": _path(sys.executable or "", root),
-        "exec_file": _path(os.path.abspath(main), root) if main else "",
+        "exec_bin": _path(program.bin, root),
+        "exec_file": _path(program.file, root) if program.file else "",
         "repo": repository_name(root),
     }
     return facts, [f"execute.exec_argv[{i}]" for i in masked]
 
 
-def process(hostname: str, root: str | None) -> tuple[dict[str, Any], list[str]]:
+def process(hostname: str, root: str | None, program: Program | None = None) -> tuple[dict[str, Any], list[str]]:
     """Which process it is: pid, hash, obj, host, boot, namespace; and where secrets were masked.
 
     Args:
         hostname: ``plain``, ``hash`` or ``off``.
         root: The work tree, or None.
+        program: What it runs; None: see :func:`this_program`.
     """
     me = machine.this_process(hostname)
-    argv, masked = _words(sys.orig_argv, root, os.getcwd())
+    program = program or this_program("")
+    argv, masked = _words(program.words, root, os.getcwd())
     started = machine.started_at()
-    name = os.path.basename(sys.executable or "python")
+    name = os.path.basename(program.bin or "python")
     facts = {
         "pid": me.pid,
         "hash": hashlib.sha256(f"{me.pid} {me.start} {me.boot} {me.namespace}".encode()).hexdigest()[:32],
@@ -105,12 +134,22 @@ def environment(names: Iterable[str]) -> tuple[dict[str, str], list[str]]:
 
 
 def installed_packages() -> dict[str, str]:
-    """Every installed package's version by its normalised name (PEP 503), and ``python``.
+    """Every installed package's version by its normalised name (PEP 503), and ``python``."""
+    found = packages_in(sys.path)
+    cuda = getattr(getattr(sys.modules.get("torch"), "version", None), "cuda", None)
+    if cuda:
+        found["torch.version.cuda"] = str(cuda)
+    found["python"] = ".".join(str(part) for part in sys.version_info[:3])
+    return found
+
+
+def packages_in(folders: Iterable[str]) -> dict[str, str]:
+    """The version of every package that an interpreter with this ``sys.path`` finds, by its normalised name.
 
     Read from the names of ``*.dist-info`` folders (PEP 376): ``importlib.metadata`` opens a file a package.
     """
     found: dict[str, str] = {}
-    for folder in dict.fromkeys(sys.path):
+    for folder in dict.fromkeys(folders):
         try:
             names = os.listdir(folder or ".")
         except OSError:
@@ -120,10 +159,6 @@ def installed_packages() -> dict[str, str]:
                 match = _DIST_INFO.fullmatch(entry)
                 if match:
                     found.setdefault(re.sub(r"[-_.]+", "-", match["name"]).lower(), match["version"])
-    cuda = getattr(getattr(sys.modules.get("torch"), "version", None), "cuda", None)
-    if cuda:
-        found["torch.version.cuda"] = str(cuda)
-    found["python"] = ".".join(str(part) for part in sys.version_info[:3])
     return found
 
 

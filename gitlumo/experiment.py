@@ -22,11 +22,15 @@ from gitlumo.store.record import Record
 from gitlumo.writing import Writing
 
 if TYPE_CHECKING:
+    from gitlumo.adopting import Adopted
     from gitlumo.beginning import Beginning
     from gitlumo.config import Settings
     from gitlumo.git.repository import Repository
     from gitlumo.resuming import Resumed
     from gitlumo.store.ledger import Ledger
+
+
+_GOES_ON = {"end": None, "finished": False}  # of a run that its script has ended, and whose runner will end it
 
 
 class Experiment(Writing):
@@ -78,6 +82,9 @@ class Experiment(Writing):
         self._repo = repo
         self._distributed = distributed
         self._resume = arguments.resume(resume)
+        self._program: capture.Program | None = None
+        self._adopted: Adopted | None = None
+        self._given: Any = None  # parameters that whoever runs this program's command has recorded
         self._registered = False
         self._publishing = False
         self._ending = False
@@ -99,14 +106,14 @@ class Experiment(Writing):
         if self._mode != NEW:
             raise StateError(f"start(): {self.label} is {self._mode}; make a new {type(self).__name__}")
         self._pid = os.getpid()
-        handed = handing.take(self.exp_name) if self.test_name is None else None
+        handed = handing.take(self.exp_name, self.test_name)
         if is_silent(self._distributed):
             self._start_silently(handed)
             return self
         from gitlumo.beginning import begin
 
         notebook.enter(self)
-        if handed and handed.uid and self._distributed is False:  # a run of its own
+        if handed and handed.uid and not handed.is_run and self._distributed is False:  # a run of its own
             handed = None
         began = begin(self.exp_name, self.test_name, self._repo, self._on_trouble, self._resume, handed)
         self.uid = began.uid or self.uid
@@ -117,7 +124,9 @@ class Experiment(Writing):
         self.repository, self.settings, self.ledger = began.repository, began.settings, began.ledger
         self._roots, self._lumo_dir = began.roots, began.ledger.lumo_dir
         self._record = Record(self._folder.read, self._folder.paths, self.label)
-        if began.resumed:
+        if began.adopted:
+            self._adopt(began.adopted)
+        elif began.resumed:
             self._go_on(began.resumed)
         else:
             self._begin(began.time)
@@ -132,9 +141,10 @@ class Experiment(Writing):
 
     def _go(self, said: Iterable[str]) -> None:
         """All of a start that comes once the run has a folder."""
-        with self._safely("Capture"):
-            self._record_process()
-        self._register()
+        if self._adopted is None:
+            with self._safely("Capture"):
+                self._record_process()
+            self._register()
         handing.hand_on(self.exp_name, str(self.test_name), self.uid)
         for warning in said:
             self._warn(warning)
@@ -143,10 +153,11 @@ class Experiment(Writing):
                 "SLURM started several tasks, and each records a run of its own; if they are ranks of one run, "
                 "pass distributed=True (if not, distributed=False, and this is not said again)"
             )
-        with self._safely("Capture"):
-            self._record_surroundings()
+        if self._adopted is None:
+            with self._safely("Capture"):
+                self._record_surroundings()
         self._run_hooks("on_start")
-        self._publish("start")
+        self._publish("checkpoint" if self._adopted else "start")
 
     def _register(self) -> None:
         """Enter the run into the register, unless that is done: without it nobody would find it dead."""
@@ -161,7 +172,7 @@ class Experiment(Writing):
 
         now = time.time()
         if handed:
-            self.test_name, self.uid = handed.test_name, handed.uid or self.uid
+            self.test_name, self.uid = self.test_name or handed.test_name, handed.uid or self.uid
         self.test_name = self.test_name or ids.new_test_name(values.day_text(values.time_text(now)), 0)
         cache = os.path.join(roots(Settings(), "")["cache_root"], "silent")
         self._roots = {name: os.path.join(cache, name) for name in ("info_root", "blob_root", "cache_root")}
@@ -179,8 +190,19 @@ class Experiment(Writing):
             "(distributed=False starts a run of its own)"
         )
 
+    def _adopt(self, adopted: Adopted) -> None:
+        """Go on with the run of who runs this program's command: that one owns it, and will end it."""
+        self._adopted, self.uid = adopted, adopted.uid
+        self._given = self.load_info("params")
+        self._take_up(adopted)
+
     def _go_on(self, resumed: Resumed) -> None:
-        """Take a run up where it was left; the time in its history goes on from its start."""
+        """Take a run up where it was left."""
+        self.uid = resumed.uid
+        self._take_up(resumed)
+
+    def _take_up(self, run: Adopted | Resumed) -> None:
+        """Continue what is recorded; the time in its history goes on from its start."""
         past = 0.0
 
         def lines() -> Iterator[layout.Line]:
@@ -190,10 +212,10 @@ class Experiment(Writing):
                     past = line.time
                     yield line
 
-        self.uid, self._registered = resumed.uid, True
-        self._progress = dict(resumed.progress)
+        self._registered = True
+        self._progress = dict(run.progress)
         self._metrics = record.fold(lines())
-        parent, self._folder_name = os.path.split(resumed.info_dir)
+        parent, self._folder_name = os.path.split(run.info_dir)
         self._roots = {**self._roots, "info_root": os.path.dirname(parent)}
         with contextlib.suppress(FormatError, TypeError):  # a stranger's record
             self._masked = [path for path in self.load_info("masked") or () if isinstance(path, str)]
@@ -226,13 +248,13 @@ class Experiment(Writing):
 
     def _record_process(self) -> None:
         """Before the run is registered: without it nobody could ever find it dead."""
-        pinfo, masked = capture.process(self.settings.hostname, self.repository.location.work_tree)
+        pinfo, masked = capture.process(self.settings.hostname, self.repository.location.work_tree, self._program)
         self._put("pinfo", values.encode(pinfo))
         self._note_masked(masked)
 
     def _record_surroundings(self) -> None:
         root = self.repository.location.work_tree
-        execute, more = capture.execute(root, notebook.path())
+        execute, more = capture.execute(root, self._program or capture.this_program(notebook.path()))
         self._put("execute", values.encode(execute))
         self._put(
             "paths",
@@ -266,13 +288,21 @@ class Experiment(Writing):
                 if code == 0:
                     self._progress["ratio"] = 1.0
                 self._run_hooks("on_end")
-                published = self._publish("end")
+                if self._adopted and not self._adopted.has_owner():  # its runner was killed: it is ours now
+                    self._adopted = None
+                    self._record_process()
+                published = self._publish("checkpoint" if self._adopted else "end")
                 self._say_what_is_lost(published)
                 self._mode = ENDED
             finally:  # Ctrl-C: then what unwinds, or the interpreter's exit, ends it
                 self._ending = False
             self._journal.close()
             self._let_go(published)
+        self._forget()
+
+    def _forget(self) -> None:
+        """This process records the run no more."""
+        self._mode = ENDED
         signals.unwatch(self._lock)
         handing.take_back(self.uid)
         atexit.unregister(self._at_exit)
@@ -280,7 +310,9 @@ class Experiment(Writing):
     def _let_go(self, published: bool) -> None:
         if isinstance(self._journal, Journal):
             with self._safely("Ledger"):
-                if published:
+                if self._adopted:
+                    self._adopted.let_go()
+                elif published:
                     unregister(self.ledger.lumo_dir, self.uid)
                     self.ledger.look_after()
                 else:
@@ -340,8 +372,8 @@ class Experiment(Writing):
         with self._safely("Ledger"), self._until_published():
             self._progress["seq"] += 2
             self._progress["last_edit_time"] = values.time_text(time.time())
-            self._save("progress", self._progress)
-            if not self._summed and not self._journal.pending:
+            self._save("progress", {**self._progress, **_GOES_ON} if self._adopted else self._progress)
+            if (self._adopted or not self._summed) and not self._journal.pending:
                 self._metrics, self._summed = self._reader.folded()[0], True
             if self._metrics:
                 self._journal.save(layout.METRICS, record.metrics_to_bytes(self._metrics))
@@ -369,6 +401,16 @@ class Experiment(Writing):
             return record.best_facts(self.metrics)
         params = self.load_info("params")
         return {k: v for k, v in params.items() if isinstance(v, (int, float, str))} if isinstance(params, dict) else {}
+
+    def _put(self, key: str, value: values.Json) -> None:
+        if key == "params" and isinstance(self._given, dict) and isinstance(value, dict):
+            value = {**self._given, **value}
+        super()._put(key, value)
+
+    @property
+    def is_adopted(self) -> bool:
+        """Whether another process, ``git lumo run``, owns the run and will end it."""
+        return self._adopted is not None
 
     # Hooks
 

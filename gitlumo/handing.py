@@ -14,15 +14,23 @@ from gitlumo import ids
 EXP_NAME = "LUMO_EXP_NAME"
 TEST_NAME = "LUMO_EXP_TEST_NAME"
 UID = "LUMO_EXP_UID"
-_NAMES = (EXP_NAME, TEST_NAME, UID)
+RUNNER = "LUMO_EXP_RUNNER"  # set by who records the command that runs: a script in it goes on with that run
+_NAMES = (EXP_NAME, TEST_NAME, UID, RUNNER)
 
 
 @dataclass(frozen=True)
 class Handed:
-    """A run that another process has named; ``uid`` is None where only its name was given."""
+    """A run that another process has named.
+
+    Attributes:
+        test_name: Its name.
+        uid: Its uid; None where only its name was given.
+        is_run: Whether that process only runs this one's command, and so leaves the recording to this one.
+    """
 
     test_name: str
     uid: str | None
+    is_run: bool = False
 
 
 _mine: list[tuple[int, dict[str, str]]] = []  # what is said of the open runs of this process; a fork copies the list
@@ -34,7 +42,7 @@ def hand_on(exp_name: str, test_name: str, uid: str) -> None:
     if not _own():
         _kept.clear()
         _kept.update({name: os.environ[name] for name in _NAMES if name in os.environ})
-    said = dict(zip(_NAMES, (exp_name, test_name, uid), strict=True))
+    said = {EXP_NAME: exp_name, TEST_NAME: test_name, UID: uid}
     _mine.append((os.getpid(), said))
     _show(said)
 
@@ -56,17 +64,28 @@ def _show(values: Mapping[str, str]) -> None:
     os.environ.update(values)
 
 
-def take(exp_name: str) -> Handed | None:
+def forget_runner() -> None:
+    """What is started now is a run of its own, though somebody runs this process as the command of one."""
+    if RUNNER in os.environ:
+        for name in _NAMES:
+            os.environ.pop(name, None)
+
+
+def take(exp_name: str, given: str | None = None) -> Handed | None:
     """What another process has said of this one's next run of an experiment; it is said once, so it goes.
+
+    Args:
+        exp_name: The experiment.
+        given: The run's name, where the script gives it one: then only who runs the script's command is listened to.
 
     Raises:
         InvalidName: If the name breaks the rules.
     """
     shows_mine = any(own[UID] == os.environ.get(UID) for own in _own())
     said: MutableMapping[str, str] = _kept if shows_mine else os.environ
-    test_name, uid = said.get(TEST_NAME), said.get(UID)
-    if not test_name or said.get(EXP_NAME, exp_name) != exp_name:
+    test_name, uid, is_run = said.get(TEST_NAME), said.get(UID), RUNNER in said
+    if not test_name or not (is_run or (given is None and said.get(EXP_NAME, exp_name) == exp_name)):
         return None
     for name in _NAMES:
         said.pop(name, None)
-    return Handed(ids.check_test_name(test_name), uid if ids.is_uid(uid) else None)
+    return Handed(ids.check_test_name(test_name), uid if ids.is_uid(uid) else None, is_run and ids.is_uid(uid))

@@ -57,6 +57,9 @@ class GitCommit(ExpHook):
 
     def on_start(self, exp: Experiment) -> None:
         """Take the snapshot; see docs/format.md, section 8."""
+        if exp.is_adopted and isinstance(taken := exp.load_info("git"), dict):  # before the program began
+            exp.record_info("git", taken | {"dep_hash": capture.dependency_hash(exp.load_info("lock") or {})})
+            return
         repository = exp.repository
         location, refs = repository.location, repository.refs
         root = location.work_tree
@@ -157,9 +160,9 @@ class FinalReport(ExpHook):
     """Prints at the end, on standard error: curves, best values, what was left out, what to type next."""
 
     def on_end(self, exp: Experiment) -> None:
-        """Print it."""
+        """Print it; where ``git lumo run`` ends the run, that will do so."""
         out = machine.stderr()
-        if out:
+        if out and not exp.is_adopted:
             print(report(exp), file=out, flush=True)
 
 

@@ -169,7 +169,7 @@ def _former(
     All is read again here, alone: another may have gone on with the run since it was found.
     """
     view, here = ledger.view(), machine.this_process(ledger.settings.hostname)
-    names = [(identity.exp_name, identity.test_name), (found.exp_name, found.name.partition("~")[0])]
+    names = [*identity.names, (found.exp_name, found.name.partition("~")[0])]
     there = trees.find(view.objects, view.tree, identity.uid, names)
     if there and there.purged:
         raise StateError(f"{found.label} was purged; start a new run")

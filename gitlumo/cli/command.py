@@ -14,6 +14,8 @@ from typing import NoReturn
 from gitlumo.errors import LumoError, UsageError
 
 VERBS = {
+    "run": "run any command as an experiment",
+    "rerun": "run recorded runs again, with the code that they ran with",
     "init": "make this repository ready for runs",
     "log": "list runs, newest first",
     "show": "show everything of one run",
@@ -111,7 +113,7 @@ def _run(words: list[str]) -> int:
 
         return answer(rest)
     parser = parser_of(verb)
-    status = _module(verb).run(parser.parse_args(list(_as_argparse_wants(rest))))
+    status = _module(verb).run(parser.parse_args(list(_as_argparse_wants(rest)) if verb == "log" else rest))
     sys.stdout.flush()
     return int(status)
 

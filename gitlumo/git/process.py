@@ -17,7 +17,7 @@ from gitlumo.errors import GitError
 _KEPT = ("GIT_CONFIG", "GIT_TRACE", "GIT_SSH", "GIT_HTTP", "GIT_SSL", "GIT_PROXY", "GIT_AUTHOR_", "GIT_COMMITTER_",
          "GIT_ASKPASS", "GIT_EXEC_PATH", "GIT_ALLOW_PROTOCOL", "GIT_PROTOCOL", "GIT_CEILING_DIRECTORIES",
          "GIT_DISCOVERY_ACROSS_FILESYSTEM", "GIT_TEMPLATE_DIR", "GIT_TEST_", "GIT_PAGER", "GIT_EDITOR")  # fmt: skip
-_WHERE = ("GIT_DIR", "GIT_WORK_TREE", "GIT_COMMON_DIR", "GIT_OBJECT_DIRECTORY", "GIT_ALTERNATE_OBJECT_DIRECTORIES")
+WHERE = ("GIT_DIR", "GIT_WORK_TREE", "GIT_COMMON_DIR", "GIT_OBJECT_DIRECTORY", "GIT_ALTERNATE_OBJECT_DIRECTORIES")
 PATIENCE = 5.0  # seconds in which git has to answer what it needs only a moment for
 
 
@@ -46,7 +46,7 @@ def environment(extra: Mapping[str, str] | None = None, *, keep_where: bool = Fa
     kept = {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith("GIT_") or name.startswith(_KEPT) or (keep_where and name in _WHERE)
+        if not name.startswith("GIT_") or name.startswith(_KEPT) or (keep_where and name in WHERE)
     }
     kept.update(GIT_OPTIONAL_LOCKS="0", GIT_TERMINAL_PROMPT="0", LC_ALL="C", LANGUAGE="C")
     kept.update(extra or {})

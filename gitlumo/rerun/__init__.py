@@ -1,1 +1,1 @@
-"""Running recorded code again: work trees for it, and what one attaches to a paper."""
+"""Running commands as experiments, and running recorded code again."""

@@ -106,6 +106,10 @@ class Journal:
         self._fd = _above_standard_files(
             os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_CLOEXEC", 0), 0o666)
         )
+        self._look()
+
+    def _look(self) -> None:
+        """See how long the chunk is, and whether its last line is whole."""
         found = os.fstat(self._fd)
         self._size, self._file = found.st_size, (found.st_dev, found.st_ino)
         self._torn = self._size > 0 and os.pread(self._fd, 1, self._size - 1) != b"\n"
@@ -372,6 +376,24 @@ class OpenRun:
     image: str | None = field(default=None, compare=False)
 
 
+def move(lumo_dir: str, run: OpenRun, info_dir: str) -> None:
+    """Move a registered run's folder, of which its owner goes on writing the open files.
+
+    Killed anywhere here, the register names the folder where it lies: the former one as long as that is there.
+
+    Args:
+        lumo_dir: gitlumo's folder in the git common dir.
+        run: The run.
+        info_dir: Where its folder is to lie: an empty one.
+
+    Raises:
+        OSError: If that cannot be done.
+    """
+    entry = {"info_dir": info_dir, "former": run.info_dir, "left": run.left, "image": run.image}
+    write_whole(register_path(lumo_dir, run.uid), json.dumps(entry).encode())
+    os.rename(run.info_dir, info_dir)
+
+
 def register(lumo_dir: str, uid: str, info_dir: str, *, left: bool = False) -> None:
     """Note that a run has begun; or, with ``left``, that its owner has ended it and leaves its publishing to others.
 
@@ -402,10 +424,12 @@ def open_runs(lumo_dir: str) -> list[OpenRun]:
         try:
             with open(os.path.join(lumo_dir, "open", name), "rb") as source:
                 entry = json.load(source)
-            if isinstance(entry["info_dir"], str) and "\0" not in entry["info_dir"]:
-                image = entry.get("image")
+            info_dir, former, image = entry["info_dir"], entry.get("former"), entry.get("image")
+            if isinstance(former, str) and os.path.isdir(former):  # its mover was killed before it moved it
+                info_dir = former
+            if isinstance(info_dir, str) and "\0" not in info_dir:
                 left = entry.get("left") is True
-                runs.append(OpenRun(uid, entry["info_dir"], left, image if isinstance(image, str) else None))
+                runs.append(OpenRun(uid, info_dir, left, image if isinstance(image, str) else None))
         except (OSError, ValueError, KeyError, TypeError, RecursionError):
             continue
     return runs

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from gitlumo import ids, values
@@ -121,6 +121,12 @@ class Identity:
     start: str
     seq: int
     restored: bool
+    former: tuple[tuple[str, str], ...] = field(default=(), compare=False)  # names that it was published under before
+
+    @property
+    def names(self) -> tuple[tuple[str, str], ...]:
+        """The (exp_name, test_name) under which a ledger may have it."""
+        return ((self.exp_name, self.test_name), *self.former)
 
 
 def read_identity(read: Read) -> Identity | None:
@@ -138,7 +144,12 @@ def identity_of(info: Callable[[str], Any]) -> Identity | None:
         return None
     seq = progress.get("seq", 0)
     restored = progress.get("restored") is True
-    return _identity(uid, exp_name, test_name, progress.get("start"), seq, restored)
+    found = _identity(uid, exp_name, test_name, progress.get("start"), seq, restored)
+    former = progress.get("renamed") if found else None
+    if found and isinstance(former, list):
+        pairs = (name.split("/") for name in former if isinstance(name, str) and name.count("/") == 1)
+        return replace(found, former=tuple((a, b) for a, b in pairs if ids.is_sound_name(a) and ids.is_sound_name(b)))
+    return found
 
 
 def read_tombstone(data: bytes) -> Identity | None:

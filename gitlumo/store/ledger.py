@@ -115,7 +115,7 @@ class Ledger(Upkeep):
         It is ``base`` itself where nothing has changed.
         """
         root = read_commit(staging, base).tree
-        names = [(reading.identity.exp_name, reading.identity.test_name) for reading in readings]
+        names = [name for reading in readings for name in reading.identity.names]
         namesakes = trees.gather(staging, root, names)
         here = {run.uid: run for run in namesakes.values()}
         parents, known, runs, told = [base], set(), [], []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from gitlumo import machine
@@ -121,14 +122,14 @@ def publish(ledger: Ledger, pending: Pending) -> None:
 
 
 def _published_seq(ledger: Ledger, identity: layout.Identity) -> int:
-    found = find_published(ledger, identity.uid, identity.exp_name, identity.test_name)
+    found = find_published(ledger, identity.uid, identity.names)
     return found.identity.seq if found else 0
 
 
-def find_published(ledger: Ledger, uid: str, exp_name: str, test_name: str) -> Run | None:
-    """A run in the ledgers here; None if they do not have it under that name."""
+def find_published(ledger: Ledger, uid: str, names: Iterable[tuple[str, str]]) -> Run | None:
+    """A run in the ledgers here; None if they do not have it under one of the names (exp_name, test_name)."""
     view = ledger.view()
-    return trees.find(view.objects, view.tree, uid, [(exp_name, test_name)])
+    return trees.find(view.objects, view.tree, uid, names)
 
 
 def unpublished(ledger: Ledger, info_root: str, result: Recovered) -> list[Pending]:
@@ -148,8 +149,7 @@ def unpublished(ledger: Ledger, info_root: str, result: Recovered) -> list[Pendi
             identity = layout.read_identity(Folder(info_dir, ledger.settings.snapshot_max_file).read)
             if identity is None or identity.uid in registered or not journal.belongs_to(info_dir, ledger.lumo_dir):
                 continue
-            names = [(identity.exp_name, identity.test_name)]
-            there = trees.find(view.objects, view.tree, identity.uid, names)
+            there = trees.find(view.objects, view.tree, identity.uid, identity.names)
             if there is None or (not there.purged and there.identity.seq < identity.seq):
                 pending = open_run(OpenRun(identity.uid, info_dir), ledger.settings.snapshot_max_file, here)
                 if pending and (pending.ended or pending.dead):

@@ -1,0 +1,197 @@
+"""How a script goes on with the run of who runs its command: ``git lumo run`` has begun it, and will end it.
+
+The runner stays the run's owner. The script writes into the same folder, and may give the run its own name; the folder
+then moves. The first script that asks has the run; a later one, or one whose runner is gone, has a run of its own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from gitlumo import capture, machine, values
+from gitlumo.errors import FormatError, LumoError, StateError
+from gitlumo.store import journal, layout
+from gitlumo.store.claim import alone
+from gitlumo.store.journal import Folder, OpenRun
+from gitlumo.store.ledger import Ledger
+from gitlumo.store.pending import open_run, owner_of
+from gitlumo.store.shared import SharedJournal
+
+_NOTE = journal.TEMPORARY + "adopter"  # in the run's folder: which process has adopted it
+
+
+@dataclass(frozen=True)
+class Adopted:
+    """A run that another process owns, and this one records.
+
+    Attributes:
+        ledger: Where it is recorded.
+        uid: Its uid.
+        test_name: Its name now.
+        info_dir: Its folder now.
+        progress: What ``info/progress.json`` says.
+    """
+
+    ledger: Ledger
+    uid: str
+    test_name: str
+    info_dir: str
+    progress: dict[str, Any]
+
+    def journal(self, trouble: Callable[[OSError], None]) -> SharedJournal:
+        """The run's writer in this process."""
+        return SharedJournal(lambda: self.info_dir, trouble)
+
+    def has_owner(self) -> bool:
+        """Whether the runner still lives, and so will end the run."""
+        run = registered(self.ledger, self.uid)
+        return run is not None and _owner_lives(self.ledger, run)
+
+    def let_go(self) -> None:
+        """Note that this process has recorded all that it will."""
+        with contextlib.suppress(OSError):
+            _write_note(self.ledger, self.info_dir, ended=True)
+
+
+def registered(ledger: Ledger, uid: str) -> OpenRun | None:
+    """A run's entry in the register; None where it has none: it is wholly published, or of another repository."""
+    return next((run for run in journal.open_runs(ledger.lumo_dir) if run.uid == uid), None)
+
+
+def adopt(ledger: Ledger, uid: str, exp_name: str, test_name: str | None, info_root: str) -> Adopted | None:
+    """Become the process that records a run, and give it the script's name.
+
+    Args:
+        ledger: Its ledger.
+        uid: The run.
+        exp_name: How the script calls the experiment.
+        test_name: How it calls the run; None: as it is called.
+        info_root: Where this repository's runs have their folders.
+
+    Returns:
+        None where another process has adopted it before, or its owner is gone.
+
+    Raises:
+        StateError: If the script's name for it is taken.
+        LumoError: If its folder cannot be moved.
+    """
+    try:
+        with alone(ledger.lumo_dir):
+            run = registered(ledger, uid)
+            if run is None or not _owner_lives(ledger, run) or _read_note(run.info_dir) is not None:
+                return None
+            identity = layout.read_identity(Folder(run.info_dir, 0).read)
+            if identity is None:
+                return None
+            name = test_name or identity.test_name
+            _write_note(ledger, run.info_dir, ended=False)
+            info_dir = run.info_dir
+            if (exp_name, name) != (identity.exp_name, identity.test_name):
+                info_dir = _rename(ledger, run, identity, (exp_name, name), info_root, given=test_name is not None)
+    except OSError as error:
+        raise LumoError(f"{exp_name} cannot go on in {error.filename or 'its folder'}: {error.strerror}") from None
+    return Adopted(ledger, uid, name, info_dir, _info(info_dir, "progress"))
+
+
+def is_being_recorded(ledger: Ledger, uid: str, exp_name: str) -> bool:
+    """Whether a living process has adopted a run, under this name for the experiment."""
+    run = registered(ledger, uid)
+    note = _read_note(run.info_dir) if run else None
+    identity = layout.read_identity(Folder(run.info_dir, 0).read) if run else None
+    if note is None or identity is None or identity.exp_name != exp_name:
+        return False
+    return _is_alive(ledger, note)
+
+
+def adopter(ledger: Ledger, info_dir: str) -> dict[str, Any] | None:
+    """Which living process records a run that this one owns, as ``info/pinfo.json`` describes one; None: none does."""
+    note = _read_note(info_dir)
+    return note["pinfo"] if note and _is_alive(ledger, note) else None
+
+
+def hand_over(ledger: Ledger, run: OpenRun, pinfo: dict[str, Any]) -> None:
+    """Let the process that records a run own it, too: the one that owned it ends.
+
+    Args:
+        ledger: Its ledger.
+        run: The run.
+        pinfo: What :func:`adopter` has said of the process.
+
+    Raises:
+        OSError: If that cannot be written.
+    """
+    command = (_info(run.info_dir, "pinfo").get("obj") or {}).get("argv")  # it stays the run's
+    _write_info(run.info_dir, "pinfo", {**pinfo, "obj": {**pinfo["obj"], "argv": command}})
+
+
+def _owner_lives(ledger: Ledger, run: OpenRun) -> bool:
+    here = machine.this_process(ledger.settings.hostname)
+    with contextlib.suppress(OSError, FormatError):
+        pending = open_run(run, 0, here)
+        return pending is not None and not pending.ended and pending.lives
+    return False
+
+
+def _rename(
+    ledger: Ledger, run: OpenRun, identity: layout.Identity, name: tuple[str, str], info_root: str, *, given: bool
+) -> str:
+    """Give a run another name, and its folder the place of that name; returns the folder.
+
+    Killed anywhere here, the run has its former name or its new one, or that of the new experiment alone.
+    """
+    exp_name, test_name = name
+    os.makedirs(os.path.join(info_root, exp_name), exist_ok=True)
+    info_dir = os.path.join(info_root, exp_name, test_name)
+    try:
+        os.mkdir(info_dir)
+    except FileExistsError:
+        if given:
+            raise StateError(
+                f"{exp_name}/{test_name} exists already; choose another test_name, or leave it out"
+            ) from None
+        info_dir = f"{info_dir}~{run.uid}"
+        os.mkdir(info_dir)
+    journal.move(ledger.lumo_dir, run, info_dir)
+    progress = _info(info_dir, "progress")
+    renamed = [*progress.get("renamed", ()), f"{identity.exp_name}/{identity.test_name}"]
+    _write_info(info_dir, "progress", {**progress, "renamed": renamed})
+    _write_info(info_dir, "exp_name", exp_name)
+    _write_info(info_dir, "test_name", test_name)
+    with contextlib.suppress(OSError):  # the former experiment has no other run here
+        os.rmdir(os.path.dirname(run.info_dir))
+    return info_dir
+
+
+def _info(info_dir: str, key: str) -> dict[str, Any]:
+    found = values.from_bytes(Folder(info_dir, 0).read(layout.info_path(key)) or b"{}")
+    return found if isinstance(found, dict) else {}
+
+
+def _write_info(info_dir: str, key: str, value: values.Json) -> None:
+    journal.write_whole(os.path.join(info_dir, layout.info_path(key)), values.to_bytes(value))
+
+
+def _write_note(ledger: Ledger, info_dir: str, *, ended: bool) -> None:
+    pinfo, _ = capture.process(ledger.settings.hostname, ledger.repository.location.work_tree)
+    note = {"pinfo": values.encode(pinfo), "image": machine.image_of(os.getpid()), "ended": ended}
+    journal.write_whole(os.path.join(info_dir, _NOTE), json.dumps(note).encode())
+
+
+def _read_note(info_dir: str) -> dict[str, Any] | None:
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        with open(os.path.join(info_dir, _NOTE), "rb") as source:
+            note = json.load(source)
+        if isinstance(note["pinfo"]["obj"], dict):
+            found: dict[str, Any] = note
+            return found
+    return None
+
+
+def _is_alive(ledger: Ledger, note: dict[str, Any]) -> bool:
+    here = machine.this_process(ledger.settings.hostname)
+    return not note.get("ended") and not machine.is_dead(owner_of(note["pinfo"], note.get("image")), here)

@@ -1,0 +1,317 @@
+"""A command that runs while its output is read along: to where it would have gone, and to whoever records it.
+
+What the command sees is as if nobody did: terminals where there are terminals, the same process group (so Ctrl-C and
+Ctrl-Z are the kernel's), the same standard input, signals passed on, and a closed pipe where ours is closed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import select
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from resource import struct_rusage
+
+_READ = 1024 * 1024
+_TICK = 0.2  # seconds between two calls of `tick`
+_PATIENCE = 3.0  # after the command's end, before it is said why its output is still read
+_PASSED_ON = tuple(
+    getattr(signal, name)
+    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGALRM", "SIGCONT")
+    if hasattr(signal, name)
+)
+_F_SETPIPE_SZ = 1031  # fcntl(2), Linux
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended.
+
+    Attributes:
+        status: Its exit status; minus the signal that killed it.
+        seconds: How long it ran.
+        usage: What it and the children that it waited for have used (getrusage(2)).
+    """
+
+    status: int
+    seconds: float
+    usage: struct_rusage
+
+    @property
+    def peak_memory(self) -> int:
+        """The greatest resident set of one of its processes, in bytes."""
+        return int(self.usage.ru_maxrss) * (1 if sys.platform == "darwin" else 1024)
+
+
+@dataclass
+class _Channel:
+    """One of the command's outputs."""
+
+    name: str
+    source: int
+    targets: list[int]
+    out: int
+    is_terminal: bool
+    closed: bool = field(default=False)
+
+
+def run(
+    words: Sequence[str],
+    env: Mapping[str, str],
+    record: Callable[[str, bytes], None],
+    tick: Callable[[], None],
+    noted: Sequence[int] = (),
+    spawned: Callable[[int], None] = lambda pid: None,
+) -> Ended:
+    """Run a command to its end.
+
+    Args:
+        words: The command line.
+        env: Its whole environment.
+        record: Given each piece of output, and ``stdout`` or ``stderr``; where both go to one place, all is ``stdout``.
+        tick: Called now and then.
+        noted: Signals that have come since the caller began to note them: it is started, and gets them.
+        spawned: Called with its process id.
+
+    Raises:
+        OSError: If the command cannot be started.
+    """
+    channels = _channels()
+    wake, waker = os.pipe()
+    os.set_blocking(waker, False)
+    heard = {number for number in _PASSED_ON if signal.getsignal(number) is not signal.SIG_IGN}
+    heard |= {signal.SIGCHLD, signal.SIGWINCH}
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, heard)
+    started = time.monotonic()
+    try:
+        try:
+            pid = _spawn(words, env, channels, before)
+        finally:
+            for channel in channels:
+                for target in channel.targets[:1]:
+                    os.close(target)
+        spawned(pid)
+        for number in noted:
+            os.kill(pid, number)
+        ears = _Ears(pid, heard, waker, [channel for channel in channels if channel.is_terminal])
+        try:
+            ended = _read_along(pid, channels, wake, record, tick, ears, started)
+        finally:
+            ears.stop()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        for fd in (wake, waker, *(channel.source for channel in channels if not channel.closed)):
+            os.close(fd)
+    return ended
+
+
+def _channels() -> list[_Channel]:
+    """Standard output and error, one where they are the same file: then the order of what is written stays."""
+    places: dict[tuple[int, int, int], tuple[str, int, list[int]]] = {}
+    for name, fd in (("stdout", 1), ("stderr", 2)):
+        with contextlib.suppress(OSError):  # closed: it stays so
+            found = os.fstat(fd)
+            places.setdefault((found.st_dev, found.st_ino, found.st_rdev), (name, fd, []))[2].append(fd)
+    return [_channel(name, fd, fds) for name, fd, fds in places.values()]
+
+
+def _channel(name: str, out: int, fds: list[int]) -> _Channel:
+    if os.isatty(out):
+        source, target = os.openpty()
+        _dress(out, target)
+        os.set_blocking(source, False)
+        return _Channel(name, source, [target, *fds], out, True)
+    import fcntl
+
+    source, target = os.pipe()
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError):  # more than this user may have
+            fcntl.fcntl(target, _F_SETPIPE_SZ, _READ)
+    os.set_blocking(source, False)
+    return _Channel(name, source, [target, *fds], out, False)
+
+
+def _dress(real: int, target: int) -> None:
+    """Let a pseudo terminal be like the real one; only that one turns a line feed into two characters."""
+    import termios
+
+    with contextlib.suppress(termios.error, OSError):
+        modes = termios.tcgetattr(real)
+        modes[1] &= ~termios.OPOST
+        termios.tcsetattr(target, termios.TCSANOW, modes)
+    _resize(real, target)
+
+
+def _resize(real: int, target: int) -> None:
+    import fcntl
+    import termios
+
+    with contextlib.suppress(OSError):
+        size = fcntl.ioctl(real, termios.TIOCGWINSZ, b"\0" * 8)
+        fcntl.ioctl(target, termios.TIOCSWINSZ, size)
+
+
+def _spawn(
+    words: Sequence[str], env: Mapping[str, str], channels: Sequence[_Channel], mask: set[signal.Signals | int]
+) -> int:
+    actions = [(os.POSIX_SPAWN_DUP2, channel.targets[0], fd) for channel in channels for fd in channel.targets[1:]]
+    default = [getattr(signal, name) for name in ("SIGPIPE", "SIGXFSZ") if hasattr(signal, name)]  # Python ignores them
+    sys.stdout.flush()
+    sys.stderr.flush()
+
+    def spawn(words: list[str]) -> int:
+        return os.posix_spawnp(words[0], words, env, file_actions=actions, setsigmask=mask, setsigdef=default)
+
+    try:
+        return spawn(list(words))
+    except OSError as error:
+        if error.errno != errno.ENOEXEC:
+            raise
+        return spawn(["/bin/sh", *words])  # a script without a first line that says what reads it (execvp(3))
+
+
+class _Ears:
+    """Hears this process's signals while the command runs, and passes them on.
+
+    A signal that the kernel has sent, for a key that was pressed, went to the command as well.
+    """
+
+    def __init__(self, pid: int, heard: set[signal.Signals | int], waker: int, terminals: Sequence[_Channel]):
+        self._pid, self._heard, self._waker, self._terminals = pid, heard, waker, terminals
+        self._over = False
+        self.gone = False
+        self.interrupted = False
+        self._thread = threading.Thread(target=self._listen, daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Hear no more."""
+        self._over = True
+        with contextlib.suppress(ProcessLookupError):
+            signal.pthread_kill(self._thread.ident or 0, signal.SIGCHLD)
+        self._thread.join()
+
+    def _listen(self) -> None:
+        while not self._over:
+            number, is_keyboard = self._next()
+            if number == signal.SIGCHLD:
+                with contextlib.suppress(BlockingIOError):
+                    os.write(self._waker, b"c")
+            elif number == signal.SIGWINCH:
+                for channel in self._terminals:
+                    _resize(channel.out, channel.source)
+            elif self.gone:
+                self.interrupted = self.interrupted or number != signal.SIGCONT
+            elif not is_keyboard:
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.kill(self._pid, number)
+
+    def _next(self) -> tuple[int, bool]:
+        if hasattr(signal, "sigwaitinfo"):
+            info = signal.sigwaitinfo(self._heard)
+            return info.si_signo, info.si_code > 0  # sigaction(2): SI_USER is 0, SI_KERNEL 128
+        number = signal.sigwait(self._heard)  # macOS
+        with contextlib.suppress(OSError):
+            is_keyboard = number in (signal.SIGINT, signal.SIGQUIT)
+            return number, is_keyboard and os.tcgetpgrp(0) == os.getpgrp()
+        return number, False
+
+
+def _read_along(
+    pid: int,
+    channels: Sequence[_Channel],
+    wake: int,
+    record: Callable[[str, bytes], None],
+    tick: Callable[[], None],
+    ears: _Ears,
+    started: float,
+) -> Ended:
+    """Copy what the command writes until nobody can write any more."""
+    poll = select.poll()
+    poll.register(wake, select.POLLIN)
+    by_source = {channel.source: channel for channel in channels}
+    for channel in channels:
+        poll.register(channel.source, select.POLLIN)
+    ended: Ended | None = None
+    ended_at = next_tick = 0.0
+    said = False
+    while ended is None or (by_source and not ears.interrupted):
+        ready = poll.poll(_TICK * 1000)
+        now = time.monotonic()
+        for fd, _ in ready:
+            if fd == wake:
+                os.read(wake, 4096)
+                if ended is None:
+                    ended = _reap(pid, started)
+                    ears.gone = ended is not None
+                    ended_at = now
+            elif fd in by_source and not _copy(by_source[fd], record):
+                poll.unregister(fd)
+                by_source.pop(fd)
+        if now >= next_tick:
+            tick()
+            next_tick = now + _TICK
+        if ended and by_source and not said and now > ended_at + _PATIENCE:
+            said = True
+            print("gitlumo: the command has ended; a process that it left may still write here", file=sys.stderr)
+    return ended
+
+
+def _reap(pid: int, started: float) -> Ended | None:
+    found, status, usage = os.wait4(pid, os.WNOHANG)
+    if found == 0:
+        return None
+    return Ended(os.waitstatus_to_exitcode(status), time.monotonic() - started, usage)
+
+
+def _copy(channel: _Channel, record: Callable[[str, bytes], None]) -> bool:
+    """Copy what there is to read now; False: nobody writes any more, or nobody reads what we would write."""
+    pieces: list[bytes] = []
+    size = 0
+    is_open = True
+    while size < _READ:
+        try:
+            piece = os.read(channel.source, _READ)
+        except BlockingIOError:
+            break
+        except OSError as error:  # a pseudo terminal that nobody has open (pty(7))
+            if error.errno != errno.EIO:
+                raise
+            piece = b""
+        if not piece:
+            is_open = False
+            break
+        pieces.append(piece)
+        size += len(piece)
+        if not channel.is_terminal:
+            break
+    data = b"".join(pieces)
+    if data:
+        record(channel.name, data)
+        try:
+            _write(channel.out, data)
+        except BrokenPipeError:
+            is_open = False
+    if not is_open:
+        os.close(channel.source)  # so that the command's next write fails as ours did
+        channel.closed = True
+    return is_open
+
+
+def _write(fd: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        try:
+            view = view[os.write(fd, view) :]
+        except BlockingIOError:
+            select.select([], [fd], [])
+        except OSError as error:  # a full disk: the command goes on, and what it says is recorded
+            if error.errno in (errno.EPIPE, errno.EINTR):
+                raise
+            return

@@ -1,0 +1,58 @@
+"""A run's history that two processes write: who runs a command, and the script in it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable
+
+from gitlumo.store import layout
+from gitlumo.store.journal import Journal
+
+
+class SharedJournal(Journal):
+    """The writer of a folder in which another process writes history, too, and which that one may move."""
+
+    def __init__(
+        self,
+        where: Callable[[], str],
+        trouble: Callable[[OSError], None],
+        guard: Callable[[], contextlib.AbstractContextManager[None]] = contextlib.nullcontext,
+    ):
+        """Open a folder that exists.
+
+        Args:
+            where: Says where it lies now.
+            trouble: See :class:`Journal`.
+            guard: Within it nobody moves the folder.
+        """
+        super().__init__(where(), trouble)
+        self._where, self._guard = where, guard
+
+    def _write(self, line: bytes) -> None:
+        import fcntl
+
+        if self._fd >= 0 and not self._is_ours():
+            self._fd = -1
+        while True:
+            if self._fd < 0:
+                self._open()
+            with contextlib.suppress(OSError):  # a file system without locks
+                fcntl.flock(self._fd, fcntl.LOCK_EX)
+            self._look()
+            following = os.path.join(self.info_dir, layout.chunk_path(self._chunk + 1))
+            if self._size < layout.HISTORY_CHUNK and not os.path.exists(following):
+                break
+            self.close()
+            self._chunk += 1
+        try:
+            super()._write(line)
+        finally:
+            if self._fd >= 0:
+                with contextlib.suppress(OSError):
+                    fcntl.flock(self._fd, fcntl.LOCK_UN)
+
+    def _open(self) -> None:
+        with self._guard():
+            self.info_dir = self._where()
+            super()._open()
