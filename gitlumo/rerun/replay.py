@@ -42,8 +42,11 @@ def main() -> int:
     check(recorded)
     env = {name: value for name, value in os.environ.items() if not MISLEADING.fullmatch(name)} | recorded["env"]
     make_repository(env)
+    os.makedirs(cwd, exist_ok=True)  # git keeps no empty folders
     before = {run["uid"] for run in list_runs(recorded["exp_name"], env)}
-    status = subprocess.run(command, cwd=cwd, env=env, check=False).returncode
+    given = [word for pair in recorded["given"] for word in ("--set", pair)]
+    record = [sys.executable, "-m", "gitlumo", "run", "--quiet", "--name", recorded["exp_name"], *given, "--"]
+    status = subprocess.run([*record, *command], cwd=cwd, env=env, check=False).returncode
     found = [run for run in list_runs(recorded["exp_name"], env) if run["uid"] not in before]
     if not found:
         print(f"the command ended with status {status}, and recorded no run of {recorded['exp_name']}", file=sys.stderr)
