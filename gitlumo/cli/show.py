@@ -106,12 +106,18 @@ def _as_json(found: Found, metric: str | None, history: bool) -> str:
 def _print_file(opened: Opened, found: Found, path: str) -> int:
     """One file as it is, or a folder as the list of what is in it: a recorded one, else one of the code."""
     data = _recorded(found, path)
+    git = found.record.info("git") or {}
+    if data is None and git.get("commit") is None:
+        raise LumoError(
+            f"{found.label} has no file {path!r}, and recorded no code\n"
+            f"type 'git lumo show {found.name}:' to list what it recorded"
+        )
     if data is None:
         from gitlumo.rerun import code
 
         data = code.read_file(opened.branch, found, path)
     if data is None:
-        commit = str(found.record.info("git")["commit"])[:12]
+        commit = str(git["commit"])[:12]
         raise LumoError(
             f"{found.label} has no file {path!r}, neither among what it recorded nor in its code\n"
             f"type 'git lumo show {found.name}:' to list the first, 'git ls-tree -r --name-only {commit}' the second"

@@ -24,7 +24,6 @@ _CONFIG = ("-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=false", "-c",
 _NO_LFS = ("-c", "filter.lfs.smudge=", "-c", "filter.lfs.process=", "-c", "filter.lfs.required=false")
 _STATUS = ("status", "--porcelain=v2", "--branch", "-z", "--ignored", "--untracked-files=normal", "--no-renames",
            "--ignore-submodules=none")  # fmt: skip
-_FULL = ("No space left on device", "Disk quota exceeded", "File too large")
 _FIELDS = {b"1": 8, b"u": 10}  # of a line of git-status(1), "Porcelain Format Version 2", before the path
 
 
@@ -72,21 +71,36 @@ def add(repository: Repository, path: str, commit: str, lock: str | None = None)
             remove(repository, path, lock)
             done = process.run([*where, *_CONFIG, *_NO_LFS, *words], env=environment(), check=False)
         if done.status:
-            raise GitError(_why(path, commit, done.message))
+            raise GitError(_why(repository, path, commit, done.message))
         return filling.fill(repository, path, _CONFIG)
     except OSError as error:
         remove(repository, path, lock)
-        raise GitError(_why(path, commit, error.strerror or str(error))) from None
+        raise GitError(_why(repository, path, commit, error.strerror or str(error))) from None
     except BaseException:
         remove(repository, path, lock)
         raise
 
 
-def _why(path: str, commit: str, said: str) -> str:
-    if any(words in said for words in _FULL):
-        said = next(line for line in said.splitlines() if any(words in line for words in _FULL))
-        return f"the code {commit[:12]} does not fit into {path}: {said}\nmake room there, and try again"
+def _why(repository: Repository, path: str, commit: str, said: str) -> str:
+    room = _room(repository, path, commit)
+    if room is not None and room[0] > room[1]:
+        taken, free = (f"{size / 1e6:,.0f} MB" for size in room)
+        return (
+            f"the code {commit[:12]} does not fit into {path}: it takes {taken}, and {free} are free\nmake room there"
+        )
     return f"git cannot put the code {commit[:12]} into {path}: {said}"
+
+
+def _room(repository: Repository, path: str, commit: str) -> tuple[int, int] | None:
+    """How many bytes the files of a commit take, and how many are free: git does not always say that a disk is full."""
+    words = ["--git-dir", repository.location.git_dir, "ls-tree", "-r", "-l", "-z", "--full-tree", commit]
+    listed = process.run(words, env=environment() | {"GIT_NO_LAZY_FETCH": "1"}, check=False)
+    sizes = (line.split(b"\t")[0].split(b" ")[-1] for line in listed.out.split(b"\0"))
+    try:
+        disk = os.statvfs(os.path.dirname(path))
+    except OSError:
+        return None
+    return sum(int(size) for size in sizes if size.isdigit()), disk.f_bavail * disk.f_frsize
 
 
 def entries(repository: Repository) -> Iterator[Entry]:

@@ -14,6 +14,7 @@ import json
 import math
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -35,14 +36,17 @@ def main() -> int:
         recorded = json.load(source)
     command = words_of(recorded)
     cwd = os.path.normpath(os.path.join(CODE, recorded["cwd"]))
-    print(f"in {os.path.relpath(cwd, HERE)}: {command}", file=sys.stderr)
+    print(f"in {os.path.relpath(cwd, HERE)}: {shlex.join(command)}", file=sys.stderr)
     if args.dry_run:
         return 0
     check(recorded)
     env = {name: value for name, value in os.environ.items() if not MISLEADING.fullmatch(name)} | recorded["env"]
     make_repository(env)
+    os.makedirs(cwd, exist_ok=True)  # git keeps no empty folders
     before = {run["uid"] for run in list_runs(recorded["exp_name"], env)}
-    status = subprocess.run(command, cwd=cwd, env=env, check=False).returncode
+    given = [word for pair in recorded["given"] for word in ("--set", pair)]
+    record = [sys.executable, "-m", "gitlumo", "run", "--quiet", "--name", recorded["exp_name"], *given, "--"]
+    status = subprocess.run([*record, *command], cwd=cwd, env=env, check=False).returncode
     found = [run for run in list_runs(recorded["exp_name"], env) if run["uid"] not in before]
     if not found:
         print(f"the command ended with status {status}, and recorded no run of {recorded['exp_name']}", file=sys.stderr)
@@ -55,7 +59,7 @@ def main() -> int:
 
 
 def words_of(recorded: dict[str, Any]) -> list[str]:
-    """The command with this Python in place of the recorded one, and a program of the PATH for one that is not there."""
+    """The command with this Python in place of the recorded one, and a program on PATH for one that is not there."""
     words: list[str] = list(recorded["words"])
     if not recorded["python"]:
         return words
@@ -86,11 +90,7 @@ def make_repository(env: dict[str, str]) -> None:
     quiet = ("core.hooksPath=/dev/null", "commit.gpgSign=false", "core.autocrlf=false", "core.safecrlf=false")
     who = ("user.name=gitlumo", "user.email=gitlumo@localhost", "init.defaultBranch=main")
     git = ["git", *(word for setting in quiet + who for word in ("-c", setting))]
-    for words in (
-        ("init", "--quiet"),
-        ("add", "--all", "--force"),
-        ("commit", "--quiet", "--allow-empty", "-m", "code"),
-    ):
+    for words in ("init --quiet", "add --all --force", "commit --quiet --allow-empty --message code"):
         subprocess.run([*git, *words.split()], cwd=CODE, env=env, check=True)
 
 

@@ -123,7 +123,7 @@ def _idle(stack: contextlib.ExitStack, repository: Repository, pool: str, commit
             continue
         slot = os.path.join(pool, name)
         made = _ready(slot)
-        if made is None or made["commit"] != commit:
+        if made is None or made["commit"] != commit or made["missing"]:  # what was missing may be here now
             continue
         with contextlib.ExitStack() as trying:
             if not trying.enter_context(_locked(slot)) or _is_lived_in(slot):
@@ -186,6 +186,7 @@ def _new(stack: contextlib.ExitStack, repository: Repository, pool: str, commit:
 
 
 def _make(repository: Repository, slot: str, path: str, commit: str) -> Lease:
+    worktree.remove(repository, path)  # the entry of one that was there, and that somebody has deleted
     missing = worktree.add(repository, path, commit, _reason(slot))
     hollow, nested, _ = filling.survey(path)
     heads = {place: worktree.look(os.path.join(path, place)).commit for place in nested}
