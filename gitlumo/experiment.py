@@ -83,6 +83,7 @@ class Experiment(Writing):
         self._distributed = distributed
         self._resume = arguments.resume(resume)
         self._program: capture.Program | None = None
+        self._provisional = False  # the name: a script may give it another one
         self._adopted: Adopted | None = None
         self._given: Any = None  # parameters that whoever runs this program's command has recorded
         self._registered = False
@@ -115,7 +116,9 @@ class Experiment(Writing):
         notebook.enter(self)
         if handed and handed.uid and not handed.is_run and self._distributed is False:  # a run of its own
             handed = None
-        began = begin(self.exp_name, self.test_name, self._repo, self._on_trouble, self._resume, handed)
+        began = begin(
+            self.exp_name, self.test_name, self._repo, self._on_trouble, self._resume, handed, self._provisional
+        )
         self.uid = began.uid or self.uid
         if began.joined:
             self._join(began)
