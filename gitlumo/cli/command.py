@@ -17,6 +17,7 @@ VERBS = {
     "run": "run any command as an experiment",
     "rerun": "run recorded runs again, with the code that they ran with",
     "sweep": "run a command with many parameters, each a run; again, only what is not done",
+    "verify": "did the rerun give the same? compare metrics, and record the verdict",
     "init": "make this repository ready for runs",
     "log": "list runs, newest first",
     "show": "show everything of one run",

@@ -12,7 +12,7 @@ from typing import Any
 
 from gitlumo import ids
 from gitlumo.beginning import roots
-from gitlumo.editing import edit_run
+from gitlumo.editing import RERUN, edit_run
 from gitlumo.errors import LumoError, UsageError
 from gitlumo.git.process import WHERE
 from gitlumo.parameters import value_of
@@ -48,6 +48,7 @@ class Request:
         tags: Tags for the new runs.
         note: The note of the new runs.
         quiet: Whether to print no report.
+        repeats: Whether a pure repeat is what is wanted.
     """
 
     changes: Mapping[str, str] = field(default_factory=dict)
@@ -61,6 +62,7 @@ class Request:
     tags: Sequence[str] = ()
     note: str | None = None
     quiet: bool = False
+    repeats: bool = False
 
 
 @dataclass(frozen=True)
@@ -124,7 +126,12 @@ def plan(branch: Branch, found: Found, request: Request, seed: int | None) -> Pl
         )
     words, done = override(command.words, params, {k: v for k, v in changes.items() if k not in unsaid}, start)
     done += [Change(key, changes[key], str(flat(given)[key])) for key in unsaid]
-    if words == command.words and not unsaid and (seed is None or seed == _recorded_seed(found)):
+    if (
+        not request.repeats
+        and words == command.words
+        and not unsaid
+        and (seed is None or seed == _recorded_seed(found))
+    ):
         notices.append("nothing is changed, so it is a pure repeat; '--seed S' or '--repeat N' give it other seeds")
     return Plan(found, commit, with_words(command, words), done, _with(given, told), seed, notices)
 
@@ -302,7 +309,7 @@ def _run(
 def _link_back(branch: Branch, found: Found, uid: str) -> None:
     """Note with the old run that this one repeats it."""
     ledger = Ledger(branch.repository, branch.settings)
-    edit_run(ledger, found.record, "rerun", {"uid": uid})
+    edit_run(ledger, found.record, RERUN, {"uid": uid})
 
 
 @contextlib.contextmanager

@@ -349,6 +349,12 @@ def apply_edit(facts: dict[str, Any], edit: layout.Edit) -> None:
     elif edit.kind == "backup" and isinstance(value, dict):
         at = edit.at if edit.at not in facts["backup"] else f"{edit.at}~{edit.id}"
         facts["backup"][at] = value
+    elif edit.kind == "rerun" and isinstance(value, dict) and "verified" in value:
+        there = facts["rerun"].get("verified")
+        facts["rerun"]["verified"] = {
+            **(there if isinstance(there, dict) else {}),
+            str(value.get("uid")): value["verified"],
+        }
     elif edit.kind == "rerun" and isinstance(value, dict):
         there = facts["rerun"].get("rerun_at")
         facts["rerun"]["rerun_at"] = [*(there if isinstance(there, list) else []), value.get("uid")]
