@@ -61,15 +61,12 @@ def main() -> int:
 def words_of(recorded: dict[str, Any]) -> list[str]:
     """The command with this Python in place of the recorded one, and a program on PATH for one that is not there."""
     words: list[str] = list(recorded["words"])
-    if not recorded["python"]:
-        return words
-    for at, word in enumerate(words[1:], 1):
-        if not word.startswith("-"):
-            path = os.path.expanduser(word)
-            if os.path.isabs(path) and not os.path.exists(path):
-                words[at] = shutil.which(os.path.basename(path)) or word
-            break
-    return [sys.executable, *words[1:]]
+    script = next((at for at, word in enumerate(words[1:], 1) if not word.startswith("-")), 0)
+    for at in {0, script} if recorded["python"] else {0}:
+        path = os.path.expanduser(words[at])
+        if os.path.isabs(path):
+            words[at] = path if os.path.exists(path) else shutil.which(os.path.basename(path)) or words[at]
+    return [sys.executable, *words[1:]] if recorded["python"] else words
 
 
 def check(recorded: dict[str, Any]) -> None:

@@ -383,7 +383,7 @@ def test_lfs_files_come_along(trained, lumo, git, out):
         assert archive.extractfile(member).read() == data
 
 
-@pytest.mark.parametrize("path", ["../x", "a/../../x", ".git/hooks/pre-commit", "a/.GIT/config", "", "a//b", "a\\b"])
+@pytest.mark.parametrize("path", ["../x", "a/../../x", ".git/hooks/pre-commit", "a/.GIT/config", "", "a//b"])
 def test_no_path_leads_out(path):
     with pytest.raises(GitError, match="no path that can be unpacked"):
         export.check_path(path)

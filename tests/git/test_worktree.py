@@ -142,6 +142,34 @@ def test_an_unknown_commit_leaves_nothing(repo, tmp_path):
     assert list(worktree.entries(opened)) == []
 
 
+def test_what_lies_there_stays(repo, tmp_path, git):
+    opened = open_repository(repo)
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full/.git").write_text("somebody's")
+    (tmp_path / "file").write_text("somebody's")
+    for name in ("full", "file"):
+        with pytest.raises(GitError, match="is there already"):
+            worktree.add(opened, str(tmp_path / name), git("rev-parse", "HEAD"))
+    assert (tmp_path / "full/.git").read_text() == (tmp_path / "file").read_text() == "somebody's"
+
+
+def test_a_repository_that_names_its_work_tree(repo, git, made):
+    git("config", "core.worktree", repo)
+    path, _ = made(repo)
+    assert git("rev-parse", "--show-toplevel", cwd=path) == str(path)
+
+
+def test_behind_a_symbolic_link(repo, git, tmp_path):
+    (tmp_path / "real").mkdir()
+    os.symlink(tmp_path / "real", tmp_path / "link")
+    path = str(tmp_path / "link/tree")
+    opened = open_repository(repo)
+    worktree.add(opened, path, git("rev-parse", "HEAD"))
+    assert worktree.is_sound(path)
+    worktree.remove(opened, path)
+    assert list(worktree.entries(opened)) == []
+
+
 def test_half_made_ones_are_removed(repo, git, made, tmp_path):
     """As a SIGKILL leaves them: the entry without its pointer, or the folder without its ``.git``."""
     path, _ = made(repo, lock="mine")

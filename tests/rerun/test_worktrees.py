@@ -246,6 +246,25 @@ def test_killed_while_it_is_made(pool, git, tmp_path):
     assert [(entry.path, entry.lock) for entry in pool.entries()] == [(lease.path, None)]
 
 
+def test_killed_at_any_moment(pool, git):
+    """Half-made or half-removed: the next one gets a whole work tree, and later nothing else is left."""
+    for number in range(12):
+        pool.age(number % 3 and 15)  # so that there is something to remove, too
+        child = pool.start("(lambda: open(lease.path + '/out', 'w'))()", start_new_session=True)
+        time.sleep(0.02 + 0.02 * number)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGKILL)
+        child.communicate()
+        if number % 4 == 3:
+            with pool.lease() as lease:
+                assert git("status", "--porcelain", "--ignored", cwd=lease.path) == ""
+    pool.age(15)
+    with pool.lease() as lease:
+        pass
+    assert pool.slots() == [Path(lease.path).parent]
+    assert [(entry.path, entry.lock) for entry in pool.entries()] == [(lease.path, None)]
+
+
 def test_idle_ones_go_after_a_while(pool, git):
     with pool.lease() as old:
         (Path(old.path) / "result").write_text("")
