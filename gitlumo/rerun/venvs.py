@@ -70,7 +70,8 @@ def build(info: Callable[[str], Any], kind: str, cache_root: str, say: Callable[
             if not _is_whole(folder, python):
                 for line in (line for line in wanted if " @ " in line):
                     say(f"  from      {line}")
-                say(f"  building  {len(wanted)} packages for Python {lock['python']} with {kind}, kept in {folder}")
+                many = f"{len(wanted)} package{'s' if len(wanted) != 1 else ''}"
+                say(f"  building  {many} for Python {lock['python']} with {kind}, kept in {folder}")
                 _sweep(os.path.dirname(folder))
                 shutil.rmtree(folder, ignore_errors=True)
                 _make(folder, kind, base, wanted, source)
