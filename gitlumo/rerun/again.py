@@ -205,6 +205,7 @@ def rerun(
         python = request.python
         if request.build:
             python = venvs.build(found.record.info, request.build, _cache_root(branch), say)
+            variables |= venvs.activated(python, os.environ)
         located = locate(made.command, tree, home, python)
         for line in _announcement(made, located, lease, request):
             say(line)

@@ -81,6 +81,13 @@ def build(info: Callable[[str], Any], kind: str, cache_root: str, say: Callable[
     return python
 
 
+def activated(python: str, environ: Mapping[str, str]) -> dict[str, str]:
+    """The variables by which children find an environment's programs, as its ``activate`` sets them."""
+    bin = os.path.dirname(python)
+    path = os.pathsep.join(filter(None, [bin, environ.get("PATH", os.defpath)]))
+    return {"VIRTUAL_ENV": os.path.dirname(bin), "PATH": path}
+
+
 def _digest(parts: Sequence[str]) -> str:
     return hashlib.sha256(os.fsencode("\n".join(parts))).hexdigest()[:20]
 

@@ -262,6 +262,22 @@ def test_those_that_nobody_uses_go_when_another_is_made(wheels, tmp_path, said):
     assert [os.path.exists(top) for top in tops] == [False, True, True]
 
 
+def test_programs_of_an_environment_are_found(tmp_path):
+    from gitlumo.rerun.command_line import Recorded, locate
+
+    bin = tmp_path / "env/bin"
+    bin.mkdir(parents=True)
+    for name in ("python", "torchrun"):
+        (bin / name).touch(0o755)
+    python = str(bin / "python")
+    (tmp_path / "x").touch()
+    for typed, found in (("python3", python), ("torchrun", str(bin / "torchrun")), ("sh", "sh")):
+        command = Recorded([typed, "x"], ["x"], shutil.which(typed) or "", "", str(tmp_path))
+        assert locate(command, None, None, python).words[0] == found
+    assert venvs.activated(python, {"PATH": "/bin"}) == {"VIRTUAL_ENV": str(tmp_path / "env"), "PATH": f"{bin}:/bin"}
+    assert venvs.activated(python, {"PATH": ""})["PATH"] == str(bin)
+
+
 def test_without_a_pip_of_ours_it_has_one_of_its_own(wheels, tmp_path, said, monkeypatch):
     monkeypatch.setattr(venvs.importlib.util, "find_spec", lambda name: None)
     python = build({"lock": LOCK}.get, "venv", str(tmp_path / "cache"), said.append)
