@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -157,12 +158,20 @@ def environment(names: Iterable[str]) -> tuple[dict[str, str], list[str]]:
 
 def installed_packages() -> dict[str, str]:
     """Every installed package's version by its normalised name (PEP 503), and ``python``."""
-    found = packages_in(sys.path)
-    cuda = getattr(getattr(sys.modules.get("torch"), "version", None), "cuda", None)
-    if cuda:
-        found["torch.version.cuda"] = str(cuda)
-    found["python"] = ".".join(str(part) for part in sys.version_info[:3])
-    return found
+    return _lock(_distributions(sys.path))
+
+
+def installed_with_origins(root: str | None) -> tuple[dict[str, str], dict[str, dict[str, Any]]]:
+    """:func:`installed_packages`, and from where those are that did not come from an index by their names (PEP 610).
+
+    Args:
+        root: The work tree, or None.
+
+    Returns:
+        The versions, and for some names ``{url}``, as pip takes it, or ``{path, editable}``.
+    """
+    every = list(_distributions(sys.path))
+    return _lock(every), _origins(every, root)
 
 
 def packages_in(folders: Iterable[str]) -> dict[str, str]:
@@ -170,7 +179,27 @@ def packages_in(folders: Iterable[str]) -> dict[str, str]:
 
     Read from the names of ``*.dist-info`` folders (PEP 376): ``importlib.metadata`` opens a file a package.
     """
+    return _versions(_distributions(folders))
+
+
+def _versions(every: Iterable[tuple[str, str, str]]) -> dict[str, str]:
     found: dict[str, str] = {}
+    for name, version, _ in every:
+        found.setdefault(name, version)  # the first one is the one that is imported
+    return found
+
+
+def _lock(every: Iterable[tuple[str, str, str]]) -> dict[str, str]:
+    found = _versions(every)
+    cuda = getattr(getattr(sys.modules.get("torch"), "version", None), "cuda", None)
+    if cuda:
+        found["torch.version.cuda"] = str(cuda)
+    found["python"] = ".".join(str(part) for part in sys.version_info[:3])
+    return found
+
+
+def _distributions(folders: Iterable[str]) -> Iterator[tuple[str, str, str]]:
+    """Name, version and metadata folder of each package, in the order in which an interpreter finds them."""
     for folder in dict.fromkeys(folders):
         try:
             names = os.listdir(folder or ".")
@@ -180,8 +209,34 @@ def packages_in(folders: Iterable[str]) -> dict[str, str]:
             if entry.endswith((".dist-info", ".egg-info")):
                 match = _DIST_INFO.fullmatch(entry)
                 if match:
-                    found.setdefault(re.sub(r"[-_.]+", "-", match["name"]).lower(), match["version"])
+                    yield re.sub(r"[-_.]+", "-", match["name"]).lower(), match["version"], f"{folder or '.'}/{entry}"
+
+
+def _origins(every: Iterable[tuple[str, str, str]], root: str | None) -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = {}
+    seen = set()
+    for name, _, folder in every:
+        path = f"{folder}/direct_url.json"
+        if name not in seen and os.access(path, os.R_OK):  # most have none
+            try:
+                with open(path, "rb") as source:
+                    found[name] = _origin(json.load(source), root)
+            except (OSError, ValueError, KeyError, TypeError, AttributeError):
+                continue
+        seen.add(name)
     return found
+
+
+def _origin(told: Any, root: str | None) -> dict[str, Any]:
+    """What a ``direct_url.json`` tells."""
+    url, version_control = str(told["url"]), told.get("vcs_info")
+    if version_control:
+        url = f"{version_control['vcs']}+{url}@{version_control['commit_id']}"
+    elif url.startswith("file:"):
+        editable = bool((told.get("dir_info") or {}).get("editable"))
+        path = re.sub(b"%([0-9A-Fa-f]{2})", lambda m: bytes.fromhex(m[1].decode()), os.fsencode(url[len("file://") :]))
+        return {"path": _path(os.fsdecode(path), root), "editable": editable}
+    return {"url": f"{url}#subdirectory={told['subdirectory']}" if told.get("subdirectory") else url}
 
 
 def dependency_hash(lock: dict[str, str]) -> str:

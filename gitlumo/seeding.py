@@ -27,9 +27,12 @@ _SEEDERS: dict[str, Callable[[Any, int], object]] = {
     "tensorflow": lambda module, seed: module.random.set_seed(seed),
 }
 
+DRAWN = "drawn"  # where a seed is from, if not from the script; else VARIABLE
+
 _runs: weakref.WeakSet[Experiment] = weakref.WeakSet()
+_told: weakref.WeakSet[Experiment] = weakref.WeakSet()  # those that have recorded one
 _seed: int | None = None  # the one that counts now
-_unrecorded: int | None = None  # said before a run has started
+_unrecorded: tuple[int, str | None] | None = None  # said before a run has started
 
 
 def seed_everything(seed: int | None = None) -> int:
@@ -40,7 +43,8 @@ def seed_everything(seed: int | None = None) -> int:
     JAX key, which are given a seed of their own. GPU kernels may still add in another order each time; for torch see
     ``torch.use_deterministic_algorithms``.
 
-    The seed is recorded as ``seed`` in the runs that this process records now, or in the next one that it starts.
+    The seed is recorded as ``seed`` in the runs that this process records now, if it is their first, or in the next one
+    that it starts.
 
     Where ``LUMO_SEED`` is set, as by ``git lumo rerun --seed``, it counts in place of the first seed that is asked for
     here (and in place of that one whenever this process or its children ask for it again); a line on standard error
@@ -63,9 +67,10 @@ def seed_everything(seed: int | None = None) -> int:
     import random
 
     asked = None if seed is None else _checked(arguments.integer(seed, "seed"), "seed")
+    source: str | None = VARIABLE
     used = _ordered(asked)
     if used is None:
-        used = int.from_bytes(os.urandom(4), "big") if asked is None else asked
+        used, source = (int.from_bytes(os.urandom(4), "big"), DRAWN) if asked is None else (asked, None)
     elif asked not in (None, used):
         _tell(f"gitlumo: the seed is {used}, as {VARIABLE} says, not {asked}")
     _seed = used
@@ -79,18 +84,26 @@ def seed_everything(seed: int | None = None) -> int:
     runs = [run for run in _runs if run._mode == OPEN and run._pid == os.getpid()]
     for run in runs:
         with contextlib.suppress(StateError):  # another thread has ended it since
-            run.record_info("seed", used)
-    _unrecorded = None if runs else used
+            _record(run, used, source)
+    _unrecorded = None if runs else (used, source)
     return used
 
 
 def enter(run: Experiment) -> None:
-    """A run begins: it is told the seed that was said before, and will be told later ones."""
+    """A run begins: it is told the seed that was said before, and will be told the first later one."""
     global _unrecorded
     if _unrecorded is not None:
-        run.record_info("seed", _unrecorded)
+        _record(run, *_unrecorded)
         _unrecorded = None
     _runs.add(run)
+
+
+def _record(run: Experiment, seed: int, source: str | None) -> None:
+    if run not in _told:
+        _told.add(run)
+        run.record_info("seed", seed)
+        if source or run.load_info("seed_from"):  # of a run that goes on, what was there before
+            run.record_info("seed_from", source)
 
 
 def _tell(line: str) -> None:

@@ -141,6 +141,24 @@ assert len(found) <= 8 and not new, (found, new)
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 
 
+def test_a_start_runs_git_and_nothing_else(repo):
+    """The machine, the seed and from where packages are: none of it is asked of another program."""
+    code = """
+import sys
+import gitlumo
+started = []
+def watch(name, args):
+    if name in ("subprocess.Popen", "os.posix_spawn", "os.exec", "os.system", "os.fork"):
+        started.append(args[0] if args else name)
+sys.addaudithook(watch)
+gitlumo.seed_everything(1)
+with gitlumo.start("digits") as exp:
+    pass
+assert {str(program).rpartition("/")[2] for program in started} == {"git"}, started
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60, capture_output=True)
+
+
 def test_it_takes_less_than_a_millisecond():
     took = []
     for _ in range(20):

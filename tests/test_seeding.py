@@ -199,12 +199,13 @@ def test_the_run_that_goes_on_records_it(repo, capsys):
         assert "seed" not in first.properties
         seed_everything(7)
         assert first.load_info("seed") == second.load_info("seed") == 7
-        seed_everything(8)
+        seed_everything(8)  # for an evaluation, perhaps: the run is known by its first
     with Experiment("digits") as third:
         assert third.load_info("seed") is None  # its numbers go on where those of the run before ended
-    assert first.properties["seed"] == 8
+    assert first.properties["seed"] == 7
+    assert first.load_info("seed_from") is None
     assert main(["show", first.test_name]) == 0
-    assert "  seed      8\n" in capsys.readouterr().out
+    assert "  seed      7\n" in capsys.readouterr().out
 
 
 def test_the_next_run_records_it(repo):
@@ -216,13 +217,27 @@ def test_the_next_run_records_it(repo):
         assert exp.load_info("seed") is None
 
 
+def test_from_where_it_is(repo, monkeypatch, capsys):
+    from gitlumo.cli import main
+
+    with Experiment("digits") as exp:
+        seed = seed_everything()
+    assert (exp.load_info("seed"), exp.load_info("seed_from")) == (seed, "drawn")
+    monkeypatch.setenv("LUMO_SEED", "9")
+    seed_everything(1)
+    with Experiment("digits") as exp:
+        assert (exp.load_info("seed"), exp.load_info("seed_from")) == (9, "LUMO_SEED")
+    assert main(["show", "@"]) == 0
+    assert "  seed      9 (LUMO_SEED)\n" in capsys.readouterr().out
+
+
 def test_a_run_that_goes_on_records_it_anew(repo):
-    seed_everything(7)
     exp = Experiment("digits").start()
+    seed_everything()
     exp.end(1)
     seed_everything(8)
     with Experiment("digits", resume=exp.test_name) as again:
-        assert again.load_info("seed") == 8
+        assert (again.load_info("seed"), again.load_info("seed_from")) == (8, None)
 
 
 def test_runs_that_record_nothing_know_it(repo, monkeypatch):

@@ -233,7 +233,7 @@ def _head(run: Mapping[str, Any], has_code: Callable[[str], bool]) -> Iterator[s
     if hardware and software:
         yield f"          {software}"
     if isinstance(run.get("seed"), int):
-        yield f"seed      {run['seed']}"
+        yield f"seed      {run['seed']}" + (f" ({run['seed_from']})" if run.get("seed_from") else "")
 
 
 def _backups(backups: Mapping[str, Any]) -> Iterator[str]:

@@ -16,7 +16,7 @@ from gitlumo.editing import RERUN, edit_run
 from gitlumo.errors import LumoError, UsageError
 from gitlumo.git.process import WHERE
 from gitlumo.parameters import value_of
-from gitlumo.rerun import environment, imports, worktrees
+from gitlumo.rerun import environment, imports, venvs, worktrees
 from gitlumo.rerun.code import commit_of
 from gitlumo.rerun.command_line import Located, Recorded, locate, recorded, with_words
 from gitlumo.rerun.overrides import Change, masked, override, says, script_start, unmet
@@ -146,7 +146,15 @@ def _seed_key(params: Any, words: Sequence[str], start: int) -> str | None:
 
 def _recorded_seed(found: Found) -> Any:
     params = flat(found.record.info("params"))
-    return next((params[name] for name in params if name.rpartition(".")[2] in _SEEDS), None)
+    return next((params[name] for name in params if name.rpartition(".")[2] in _SEEDS), found.record.info("seed"))
+
+
+def _kept_seed(found: Found, changes: Mapping[str, str]) -> int | None:
+    """The recorded seed, where the script has not said it itself and so will not say it again."""
+    seed, info = found.record.info("seed"), found.record.info
+    if not isinstance(seed, int) or not info("seed_from") or any(key.rpartition(".")[2] in _SEEDS for key in changes):
+        return None
+    return seed
 
 
 def _with(params: Mapping[str, Any], changes: Mapping[str, str], prefix: str = "") -> dict[str, Any]:
@@ -203,13 +211,15 @@ def rerun(
             variables |= lease.variables
         python = request.python
         if request.build:
-            python = environment.build(found.record.info, request.build, _cache_root(branch), say)
+            python = venvs.build(found.record.info, request.build, _cache_root(branch), say)
+            variables |= venvs.activated(python, os.environ)
         located = locate(made.command, tree, home, python)
         for line in _announcement(made, located, lease, request):
             say(line)
         _compare(found, located, request, {**os.environ, **variables}, say)
-        if made.seed is not None:
-            variables[SEED] = str(made.seed)
+        seed = made.seed if made.seed is not None else _kept_seed(found, request.changes)
+        if seed is not None:
+            variables[SEED] = str(seed)
         if lease and home and is_python(located.words[0]):
             variables |= imports.variables(located.words[0], home, lease.path, say)
         outcome = _run(branch, made, located, request, variables, number, lease)
@@ -268,7 +278,8 @@ def _compare(
 ) -> None:
     if not is_python(located.words[0]):
         return
-    difference = environment.compare(found.record.info, environment.ask(located.words[0]), environ)
+    python = environment.ask(located.words[0], environ, located.cwd)
+    difference = environment.compare(found.record.info, python, environ)
     for line in difference.lines():
         say(f"  differs   {line}" if difference else f"  note      {line}")
     if difference and request.strict:

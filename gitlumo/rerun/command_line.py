@@ -133,8 +133,10 @@ def _expanded(word: str) -> str:
 def _program(
     command: Recorded, typed: str, tree: str | None, home_tree: str | None, python: str | None, notices: list[str]
 ) -> str:
-    if python is not None and is_python(typed):
-        return python
+    if python is not None:
+        beside = os.path.join(os.path.dirname(python), os.path.basename(typed))
+        if is_python(typed) or os.access(beside, os.X_OK):  # torchrun is that Python's
+            return python if is_python(typed) else beside
     recorded = os.path.expanduser(command.bin)
     there = shutil.which(typed) if os.sep not in typed else None
     if os.path.isabs(recorded):

@@ -301,3 +301,32 @@ def test_argparse_sees_the_new_values_and_all_others_as_they_were(words, keys, d
         key: before[key] for key in before if key not in keys
     }
     assert unmet(done, after) == []
+
+
+leaves = st.floats(-9, 9).map(lambda number: round(number, 2)) | st.integers(-9, 9) | names | st.booleans()
+settings = st.dictionaries(names, leaves | st.dictionaries(names, leaves, min_size=1, max_size=3), max_size=5)
+
+
+def dotted(value, prefix=""):
+    """``a.b=1`` for each parameter."""
+    found = {}
+    for key, item in value.items():
+        found |= dotted(item, f"{prefix}{key}.") if isinstance(item, dict) else {f"{prefix}{key}": item}
+    return found
+
+
+@given(settings, st.data())
+def test_omegaconf_sees_the_new_values_and_all_others_as_they_were(before, data):
+    from omegaconf import OmegaConf
+
+    recorded = dotted(before)
+    said = data.draw(
+        st.permutations(data.draw(st.lists(st.sampled_from([*recorded]), unique=True)) if recorded else [])
+    )
+    words = [f"{key}={str(recorded[key]).lower() if recorded[key] in (True, False) else recorded[key]}" for key in said]
+    changes = {key: str(data.draw(leaves.filter(lambda value: type(value) is not bool))) for key in said[:2]}
+    new, done = override(["train.py", *words], before, changes)
+    seen = [dotted(OmegaConf.to_container(OmegaConf.from_cli(argv))) for argv in (words, new[1:])]
+    assert {key: seen[1][key] for key in said[2:]} == {key: seen[0][key] for key in said[2:]}
+    assert set(seen[1]) == set(said)
+    assert unmet(done, OmegaConf.to_container(OmegaConf.from_cli(new[1:]))) == []
