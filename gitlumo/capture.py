@@ -112,7 +112,12 @@ def process(hostname: str, root: str | None, program: Program | None = None) -> 
     }
     if me.job:
         facts |= {"job": me.job[0], "restarts": me.job[1]}
-    return facts, [f"pinfo.obj.argv[{i}]" for i in masked]
+    where = [f"pinfo.obj.argv[{i}]" for i in masked]
+    started_by = machine.launcher()
+    if started_by:
+        facts["launcher"], masked = _words(started_by, root, os.getcwd())
+        where += [f"pinfo.launcher[{i}]" for i in masked]
+    return facts, where
 
 
 def repository_name(root: str | None) -> Any:

@@ -115,7 +115,9 @@ def _run(words: list[str]) -> int:
 
         return answer(rest)
     parser = parser_of(verb)
-    status = _module(verb).run(parser.parse_args(list(_as_argparse_wants(rest)) if verb == "log" else rest))
+    module = _module(verb)
+    parse = parser.parse_intermixed_args if getattr(module, "INTERMIXED", False) else parser.parse_args
+    status = module.run(parse(list(_as_argparse_wants(rest)) if verb == "log" else rest))
     sys.stdout.flush()
     return int(status)
 

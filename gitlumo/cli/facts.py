@@ -57,6 +57,15 @@ def span(seconds: float) -> str:
     return " ".join(f"{count}{unit}" for count, unit in parts[:2])
 
 
+def usage(found: Mapping[str, Any]) -> str:
+    """What a command has used (``info/usage.json``); empty where that is not known."""
+    cpu = [value for key in ("cpu_user", "cpu_system") if isinstance(value := found.get(key), (int, float))]
+    parts = [f"{span(sum(cpu))} of CPU"] if len(cpu) == 2 else []
+    if type(memory := found.get("peak_memory")) is int:
+        parts.append(f"{memory / 2**20:.0f} MiB of memory at its peak")
+    return ", ".join(parts)
+
+
 def number(value: object) -> str:
     """A value in few characters: floats to four digits."""
     if isinstance(value, float):

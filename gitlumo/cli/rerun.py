@@ -20,6 +20,9 @@ where the command has them (--lr=0.1, --lr 0.1, lr=0.1), else added in its style
 """
 
 
+INTERMIXED = True  # K=V may stand after options, too
+
+
 def options(parser: argparse.ArgumentParser) -> None:
     """Declare the verb's options."""
     parser.epilog = EPILOG

@@ -196,7 +196,11 @@ def _head(run: Mapping[str, Any], has_code: Callable[[str], bool]) -> Iterator[s
         share = f"{100 * ratio:.0f} %" if isinstance(ratio, (int, float)) else "?"
         yield f"progress  {share}, last heard {heard}"
     elif progress.get("end_code"):
-        yield f"ended     with status {progress['end_code']}"
+        signal = _map(run.get("usage")).get("signal")
+        yield f"ended     with status {progress['end_code']}{f' ({signal})' if isinstance(signal, str) else ''}"
+    used = facts.usage(_map(run.get("usage")))
+    if used:
+        yield f"used      {used}"
     for again in _maps(progress.get("resumed")):
         where = f" on {again['host']}" if again.get("host") else ""
         yield f"resumed   {str(again.get('time')).replace('T', ' ')}{where}, it was {again.get('after')}"

@@ -16,6 +16,7 @@ from gitlumo.editing import RERUN, edit_run
 from gitlumo.errors import LumoError, UsageError
 from gitlumo.git.process import WHERE
 from gitlumo.parameters import value_of
+from gitlumo.privacy import is_secret_name
 from gitlumo.rerun import environment, imports, venvs, worktrees
 from gitlumo.rerun.code import commit_of
 from gitlumo.rerun.command_line import Located, Recorded, locate, recorded, with_words
@@ -223,7 +224,7 @@ def rerun(
         if lease and home and is_python(located.words[0]):
             variables |= imports.variables(located.words[0], home, lease.path, say)
         outcome = _run(branch, made, located, request, variables, number, lease)
-    return outcome, unmet(made.changes, outcome.params)
+    return outcome, unmet((change for change in made.changes if not is_secret_name(change.key)), outcome.params)
 
 
 def rehearse(branch: Branch, found: Found, request: Request, seed: int | None, say: Callable[[str], None]) -> None:

@@ -138,7 +138,10 @@ def _program(
         if is_python(typed) or os.access(beside, os.X_OK):  # torchrun is that Python's
             return python if is_python(typed) else beside
     recorded = os.path.expanduser(command.bin)
-    there = shutil.which(typed) if os.sep not in typed else None
+    there = shutil.which(typed)  # one with a slash is looked for as it is
+    if not recorded and there is not None:
+        return typed
+    there = there if os.sep not in typed else None
     if os.path.isabs(recorded):
         if there is not None and os.path.realpath(there) == os.path.realpath(recorded) and there == recorded:
             return typed
