@@ -5,16 +5,18 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from typing import TYPE_CHECKING
 
 from gitlumo import values
-from gitlumo.cli import edits, facts
+from gitlumo.cli import facts
 from gitlumo.cli.opening import open_here
 from gitlumo.cli.terminal import align, printable
-from gitlumo.editing import RERUN, edit_run
 from gitlumo.errors import LumoError, UsageError
-from gitlumo.rerun import again, verifying
+from gitlumo.rerun import verifying
 from gitlumo.rerun.verifying import ATOL, RTOL, Verdict
-from gitlumo.store.query import Found
+
+if TYPE_CHECKING:
+    from gitlumo.cli import edits
 
 EPILOG = """\
 Compared are the last, least, greatest and best value of each metric, and how many values there are: two numbers are the
@@ -39,6 +41,9 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Compare, record the verdict, and print it."""
+    from gitlumo.cli import edits
+    from gitlumo.editing import RERUN, edit_run
+
     if args.other and (args.link or args.env or args.python):
         raise UsageError("EXP2 has run already: --link, --env and --python are for running EXP again")
     target = edits.find(args.exp)
@@ -65,8 +70,11 @@ def run(args: argparse.Namespace) -> int:
 
 def _again(args: argparse.Namespace) -> edits.Target:
     """A new run of the same, with nothing changed."""
+    from gitlumo.cli import edits
+    from gitlumo.rerun import again
+
     opened = open_here()
-    found: Found = opened.runs().resolve(args.exp)
+    found = opened.runs().resolve(args.exp)
     request = again.Request(
         links=args.link, build=args.env, python=args.python, quiet=args.quiet or args.json, repeats=True
     )
