@@ -9,11 +9,10 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
-import re
 import sys
 from typing import Any
 
-_CPU = re.compile(r"^(?:model name|Model|Hardware|cpu)\s*:\s*(\S.*)$", re.MULTILINE)
+_CPU = ("model name", "Model", "Hardware", "cpu")  # x86, and what others call it
 _AMD = "0x1002"  # PCI's number of the vendor
 _HEAD = 4096  # bytes of /proc/cpuinfo: the first processor; of hundreds it would take milliseconds
 
@@ -52,15 +51,19 @@ def _read(path: str, size: int = -1) -> str:
         return ""
 
 
-def _found(pattern: str | re.Pattern[str], text: str) -> str | None:
-    match = re.search(pattern, text)
-    return match[1].strip() if match else None
+def _field(text: str, names: tuple[str, ...], sign: str) -> str | None:
+    """The value of the first line ``NAME: VALUE`` of one of some names."""
+    for line in text.splitlines():
+        name, _, value = line.partition(sign)
+        if name.strip() in names and value.strip():
+            return value.strip()
+    return None
 
 
 def _cpu() -> str | None:
     if sys.platform == "darwin":
         return _sysctl("machdep.cpu.brand_string")
-    return _found(_CPU, _read("/proc/cpuinfo", _HEAD))
+    return _field(_read("/proc/cpuinfo", _HEAD), _CPU, ":")
 
 
 def _sysctl(name: str) -> str | None:
@@ -91,11 +94,13 @@ def _memory() -> int | None:
 def _gpus() -> tuple[list[str], str | None]:
     """The names of the GPUs, as the NVIDIA driver or amdgpu says them, and the driver's version."""
     nvidia, cards = "/proc/driver/nvidia", "/sys/class/drm"
-    names = [_found(r"Model:\s*(.*)", _read(f"{nvidia}/gpus/{gpu}/information")) for gpu in _list(f"{nvidia}/gpus")]
-    driver = _found(r"(?m)^NVRM version:.*?\s(\d+\.\d[\d.]*)\s", _read(f"{nvidia}/version"))
+    gpus = (_read(f"{nvidia}/gpus/{gpu}/information") for gpu in _list(f"{nvidia}/gpus"))
+    names = [_field(text, ("Model",), ":") for text in gpus]
+    version = _field(_read(f"{nvidia}/version"), ("NVRM version",), ":") or ""
+    driver = next((word for word in version.split() if word[0].isdigit() and "." in word), None)
     for card in _list(cards):
         folder = f"{cards}/{card}/device"
-        if re.fullmatch(r"card\d+", card) and _read(f"{folder}/vendor").strip() == _AMD:
+        if card.startswith("card") and card[4:].isdigit() and _read(f"{folder}/vendor").strip() == _AMD:
             names.append(_read(f"{folder}/product_name").strip() or f"AMD {_read(f'{folder}/device').strip()}")
             driver = driver or _read("/sys/module/amdgpu/version").strip() or None
     return [name for name in names if name], driver
@@ -112,7 +117,7 @@ def _os() -> str | None:
     """The system's name for people: os-release(5), or macOS's version."""
     if sys.platform == "darwin":
         text = _read("/System/Library/CoreServices/SystemVersion.plist")
-        version = _found(r"<key>ProductVersion</key>\s*<string>(.*?)</string>", text)
+        version = text.partition("<key>ProductVersion</key>")[2].partition("<string>")[2].partition("</string>")[0]
         return f"macOS {version}" if version else None
     text = _read("/etc/os-release") or _read("/usr/lib/os-release")
-    return _found(r"(?m)^PRETTY_NAME=[\"']?(.*?)[\"']?$", text)
+    return (_field(text, ("PRETTY_NAME",), "=") or "").strip("\"'") or None

@@ -7,7 +7,6 @@ import os
 import sys
 import weakref
 from collections.abc import Callable, Sequence
-from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +15,8 @@ from gitlumo.errors import InvalidValue, StateError
 from gitlumo.recorded import OPEN
 
 if TYPE_CHECKING:
+    from importlib.machinery import ModuleSpec
+
     from gitlumo.experiment import Experiment
 
 VARIABLE = "LUMO_SEED"
@@ -140,17 +141,24 @@ def _ordered(asked: int | None) -> int | None:
 class _Later:
     """A finder that finds nothing itself, but seeds a library as soon as it was imported."""
 
+    def __init__(self) -> None:
+        self._asked: set[str] = set()  # another finder of this kind may ask back
+
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        if name not in _SEEDERS or name in sys.modules:
+        if name not in _SEEDERS or name in sys.modules or name in self._asked:
             return None
-        for finder in sys.meta_path:
-            find = None if finder is self else getattr(finder, "find_spec", None)
-            spec: ModuleSpec | None = find(name, path, target) if find else None
-            if spec is not None:
-                _seed_after(spec)
-                return spec
+        self._asked.add(name)
+        try:
+            for finder in sys.meta_path:
+                find = None if finder is self else getattr(finder, "find_spec", None)
+                spec: ModuleSpec | None = find(name, path, target) if find else None
+                if spec is not None:
+                    _seed_after(spec)
+                    return spec
+        finally:
+            self._asked.discard(name)
         return None
 
 

@@ -106,6 +106,31 @@ def test_a_library_that_is_not_there_is_missed_as_ever():
     assert found == ["tensorflow", "No module named 'tensorflow'"]
 
 
+def test_beside_another_finder_that_asks_all_others(fakes):
+    found, _ = script("""
+        class Other:
+            def find_spec(self, name, path=None, target=None):
+                for finder in sys.meta_path:
+                    spec = None if finder is self else finder.find_spec(name, path, target)
+                    if spec:
+                        return spec
+        seed_everything(3)
+        sys.meta_path.insert(0, Other())
+        import torch
+        print(json.dumps([torch.seeds]))
+    """)
+    assert found == [[3]]
+
+
+def test_a_library_that_is_only_looked_for(fakes):
+    found, _ = script("""
+        import importlib.util
+        seed_everything(3)
+        print(json.dumps([importlib.util.find_spec("torch") is not None, "torch" in sys.modules]))
+    """)
+    assert found == [True, False]
+
+
 def test_a_library_in_an_archive(tmp_path, monkeypatch):
     import zipfile
 

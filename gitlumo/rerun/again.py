@@ -20,7 +20,7 @@ from gitlumo.privacy import is_secret_name
 from gitlumo.rerun import environment, imports, venvs, worktrees
 from gitlumo.rerun.code import commit_of
 from gitlumo.rerun.command_line import Located, Recorded, locate, recorded, with_words
-from gitlumo.rerun.overrides import Change, masked, override, says, script_start, unmet
+from gitlumo.rerun.overrides import Change, masked, override, says, script_start, unmet, without_secrets
 from gitlumo.rerun.programs import is_python
 from gitlumo.rerun.running import Outcome, Task, run
 from gitlumo.store.branch import Branch
@@ -258,7 +258,7 @@ def _announcement(made: Plan, located: Located, lease: worktrees.Lease | None, r
         yield from _left_out(made.found, request.links)
     else:
         yield "  code      as it is in your work tree now (--here)"
-    yield f"  command   {shlex.join(located.words)}"
+    yield f"  command   {shlex.join(without_secrets(located.words, made.changes))}"
     yield from (f"  changed   {change}" for change in made.changes)
     yield from (f"  note      {line}" for line in [*made.notices, *located.notices])
 

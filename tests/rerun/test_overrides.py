@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gitlumo.errors import UsageError
-from gitlumo.rerun.overrides import masked, override, says, script_start, unmet
+from gitlumo.rerun.overrides import masked, override, says, script_start, unmet, without_secrets
 from gitlumo.rerun.words import is_value
 
 PARAMS = {
@@ -189,6 +189,17 @@ def test_masked_words_ask_for_a_value():
         argv, {"token": "***"}, {"token": "s3cret", "db": "d", "url": "u", "argv[1]": "e", "argv[8]": "f"}, 3
     )
     assert words == ["env", "e", "t.py", "--token", "s3cret", "--db=d", "--stars", "***", "f", "url=u"]
+
+
+def test_secrets_that_are_given_anew_are_not_shown():
+    argv = ["t.py", "--db=postgres://***@h/x", "--api-key", "***", "--lr", "1"]
+    given = {"db": "postgres://me:pw@h/x", "api_key": "s3cret", "lr": "2"}
+    words, done = override(argv, {}, given)
+    assert words[1:4] == ["--db=postgres://me:pw@h/x", "--api-key", "s3cret"]
+    assert without_secrets(words, done) == ["t.py", "--db=***", "--api-key", "***", "--lr", "2"]
+    assert [str(change) for change in done] == [
+        "db = *** (was postgres://***@h/x)", "api_key = *** (was ***)", "lr = 2 (was 1)"
+    ]  # fmt: skip
 
 
 def test_masked_words_of_one_name_are_told_apart_by_number():
