@@ -287,10 +287,11 @@ class Experiment(Writing):
                 if code == 0:
                     self._progress["ratio"] = 1.0
                 self._run_hooks("on_end")
-                if self._adopted and not self._adopted.has_owner():  # its runner was killed: it is ours now
+                published = self._publish("checkpoint" if self._adopted else "end")
+                if self._adopted and not self._is_let_go():
                     self._adopted = None
                     self._record_process()
-                published = self._publish("checkpoint" if self._adopted else "end")
+                    published = self._publish("end")
                 self._say_what_is_lost(published)
                 self._mode = ENDED
             finally:  # Ctrl-C: then what unwinds, or the interpreter's exit, ends it
@@ -306,15 +307,19 @@ class Experiment(Writing):
         handing.take_back(self.uid)
         atexit.unregister(self._at_exit)
 
+    def _is_let_go(self) -> bool:
+        """Leave an adopted run to its runner; False where that has gone."""
+        with self._safely("Register"):
+            return self._adopted is not None and self._adopted.let_go()
+        return True
+
     def _let_go(self, published: bool) -> None:
         if isinstance(self._journal, Journal):
             with self._safely("Ledger"):
-                if self._adopted:
-                    self._adopted.let_go()
-                elif published:
+                if published and not self._adopted:
                     unregister(self.ledger.lumo_dir, self.uid)
                     self.ledger.look_after()
-                else:
+                elif not self._adopted:
                     register(self.ledger.lumo_dir, self.uid, self._folder.info_dir, left=True)
             self.repository.close()
 

@@ -118,7 +118,7 @@ def _run(words: list[str]) -> int:
     module = _module(verb)
     parse = parser.parse_intermixed_args if getattr(module, "INTERMIXED", False) else parser.parse_args
     status = module.run(parse(list(_as_argparse_wants(rest)) if verb == "log" else rest))
-    sys.stdout.flush()
+    _flush()
     return int(status)
 
 
@@ -162,12 +162,17 @@ def _complain(error: Exception, debug: bool) -> None:
         said = f"{error.filename}: {error.strerror}" if error.filename else error.strerror or said
     elif not isinstance(error, LumoError):
         said = f"{type(error).__name__}: {said}\nthis is a fault of gitlumo; 'git lumo --debug ...' shows where"
-    sys.stdout.flush()
+    _flush()
     if debug:
         import traceback
 
         print(printable(traceback.format_exc(), newlines=True), end="", file=sys.stderr)
     print(f"fatal: {printable(said, newlines=True)}", file=sys.stderr)
+
+
+def _flush() -> None:
+    if sys.stdout is not None:  # it was closed when this process began
+        sys.stdout.flush()
 
 
 def _end(status: int) -> int:

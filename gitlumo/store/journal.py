@@ -379,7 +379,7 @@ class OpenRun:
 def move(lumo_dir: str, run: OpenRun, info_dir: str) -> None:
     """Move a registered run's folder, of which its owner goes on writing the open files.
 
-    Killed anywhere here, the register names the folder where it lies: the former one as long as that is there.
+    Killed anywhere here, the register names the folder where it lies.
 
     Args:
         lumo_dir: gitlumo's folder in the git common dir.
@@ -394,13 +394,20 @@ def move(lumo_dir: str, run: OpenRun, info_dir: str) -> None:
     os.rename(run.info_dir, info_dir)
 
 
-def register(lumo_dir: str, uid: str, info_dir: str, *, left: bool = False) -> None:
+def register(lumo_dir: str, uid: str, info_dir: str, *, left: bool = False, image: str | None = None) -> None:
     """Note that a run has begun; or, with ``left``, that its owner has ended it and leaves its publishing to others.
+
+    Args:
+        lumo_dir: gitlumo's folder in the git common dir.
+        uid: The run.
+        info_dir: Its folder.
+        left: Whether its owner has ended it.
+        image: That of its owner; None: of this process.
 
     Raises:
         OSError: If that cannot be written.
     """
-    entry = {"info_dir": info_dir, "left": left, "image": machine.image_of(os.getpid())}
+    entry = {"info_dir": info_dir, "left": left, "image": image or machine.image_of(os.getpid())}
     write_whole(register_path(lumo_dir, uid), json.dumps(entry).encode())
 
 
@@ -425,8 +432,8 @@ def open_runs(lumo_dir: str) -> list[OpenRun]:
             with open(os.path.join(lumo_dir, "open", name), "rb") as source:
                 entry = json.load(source)
             info_dir, former, image = entry["info_dir"], entry.get("former"), entry.get("image")
-            if isinstance(former, str) and os.path.isdir(former):  # its mover was killed before it moved it
-                info_dir = former
+            if isinstance(former, str) and not os.path.isdir(os.path.join(info_dir, "info")):
+                info_dir = former  # its mover was killed before it moved it
             if isinstance(info_dir, str) and "\0" not in info_dir:
                 left = entry.get("left") is True
                 runs.append(OpenRun(uid, info_dir, left, image if isinstance(image, str) else None))

@@ -1,13 +1,18 @@
-"""A run's history that two processes write: who runs a command, and the script in it."""
+"""A run that two processes write: who runs a command, and the script in it, which has adopted the run."""
 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 from collections.abc import Callable
+from typing import Any
 
+from gitlumo import values
 from gitlumo.store import layout
-from gitlumo.store.journal import Journal
+from gitlumo.store.journal import TEMPORARY, Journal, write_whole
+
+_NOTE = TEMPORARY + "adopter"  # in the run's folder: which process has adopted it
 
 
 class SharedJournal(Journal):
@@ -56,3 +61,29 @@ class SharedJournal(Journal):
         with self._guard():
             self.info_dir = self._where()
             super()._open()
+
+
+def write_note(info_dir: str, pinfo: values.Json, image: str | None, *, ended: bool) -> None:
+    """Note which process has adopted a run.
+
+    Args:
+        info_dir: The run's folder.
+        pinfo: The process, as ``info/pinfo.json`` describes one.
+        image: See :func:`gitlumo.machine.image_of`.
+        ended: Whether it has recorded all that it will.
+
+    Raises:
+        OSError: If that cannot be written.
+    """
+    note = {"pinfo": pinfo, "image": image, "ended": ended}
+    write_whole(os.path.join(info_dir, _NOTE), json.dumps(note).encode())
+
+
+def read_note(info_dir: str) -> dict[str, Any] | None:
+    """What :func:`write_note` has noted; None: nothing."""
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        with open(os.path.join(info_dir, _NOTE), "rb") as source:
+            note = json.load(source)
+        if isinstance(note["pinfo"]["obj"], dict):
+            return {"pinfo": note["pinfo"], "image": note["image"], "ended": note["ended"] is True}
+    return None
