@@ -52,7 +52,7 @@ def columns_of(run: Record) -> dict[str, Column]:
         FormatError: If a file of it is damaged.
     """
     progress, edited = run.progress, run.edited
-    git, pinfo, execute = (_map(run.info(key)) for key in ("git", "pinfo", "execute"))
+    git, pinfo = (_map(run.info(key)) for key in ("git", "pinfo"))
     start, end = values.time_seconds(progress.get("start")), values.time_seconds(progress.get("end"))
     heard = end if end is not None else values.time_seconds(progress.get("last_edit_time"))
     found: dict[str, Any] = {
@@ -69,7 +69,7 @@ def columns_of(run: Record) -> dict[str, Column]:
         "tag": edited["tags"] or None,
         "deprecated": bool(edited["deprecated"]),
         "host": pinfo.get("host"),
-        "command": _command(_map(pinfo.get("obj")).get("argv") or execute.get("exec_argv")),
+        "command": _command(_map(pinfo.get("obj")).get("argv") or _map(run.info("execute")).get("exec_argv")),
         "git.commit": git.get("commit"),
         "git.head": git.get("head"),
         "git.branch": git.get("branch"),
