@@ -82,7 +82,8 @@ class Frames:
         self, selection: Selection, where: str, bound: Sequence[Any], names: Iterable[str], above: int = 0
     ) -> tuple[pd.DataFrame, np.ndarray[Any, Any]]:
         """The runs of the index for which an SQL expression holds; and their ids, which are ``above`` one."""
-        sql = f"SELECT id FROM run WHERE {where} ORDER BY start DESC, place DESC"
+        start = "+start" if above else "start"  # for a few new ones SQLite need not walk all in order
+        sql = f"SELECT id FROM run WHERE {where} ORDER BY {start} DESC, place DESC"
         ids = np.array([id for (id,) in selection.index.connection.execute(sql, bound)], dtype="int64")
         last = selection.index.state[1]
         at = np.full(last + 1 - above, -1, dtype="int64")
@@ -130,12 +131,16 @@ def _series(name: str, length: int, places: np.ndarray[Any, Any], held: list[Any
         floats[places] = held
         return floats
     if kinds == {str}:
-        codes, texts = pd.factorize(np.array(held, dtype=object))
-        if len(texts) * _FEW <= len(held):
+        texts = np.array(held, dtype=object)
+        codes, different = pd.factorize(texts)
+        if len(different) * _FEW <= len(held):
             spread = np.full(length, -1, dtype="int64")
             spread[places] = codes
-            return pd.Categorical.from_codes(spread, categories=list(texts))
-    decoded = [columns.from_sql(value) for value in held]
+            return pd.Categorical.from_codes(spread, categories=list(different))
+        objects = np.full(length, np.nan, dtype=object)
+        objects[places] = texts
+        return objects
+    decoded = _decoded(held)
     if decoded and all(type(value) is bool for value in decoded):
         flags, absent = np.zeros(length, dtype=bool), np.ones(length, dtype=bool)
         flags[places], absent[places] = decoded, False
@@ -148,19 +153,30 @@ def _series(name: str, length: int, places: np.ndarray[Any, Any], held: list[Any
     return objects
 
 
+def _decoded(held: list[Any]) -> list[Any]:
+    """Values as SQLite holds them as Python values; what repeats and cannot be changed is decoded once."""
+    known = {value: columns.from_sql(value) for value in {value for value in held if type(value) is bytes}}
+    fixed = {value: found for value, found in known.items() if not isinstance(found, (list, dict))}
+    read = columns.from_sql
+    return [value if type(value) is not bytes else fixed[value] if value in fixed else read(value) for value in held]
+
+
 def _joined(above: pd.DataFrame, below: pd.DataFrame) -> pd.DataFrame:
     """Two frames, one above the other; categories stay categories."""
     if not len(above) or not len(below):
         return below if len(below) else above
+    fitted: dict[str, Any] = {}
+    widened: dict[str, Any] = {}
     for name in above.columns.intersection(below.columns):
-        one, other = above[name].dtype, below[name].dtype
-        if isinstance(other, pd.CategoricalDtype) and one != other:
-            more = pd.Index(above[name].dropna().unique()).difference(other.categories, sort=False)
-            kinds = pd.CategoricalDtype(other.categories.append(more)) if len(more) else other
-            above, below = (
-                above.assign(**{name: above[name].astype(kinds)}),
-                below.assign(**{name: below[name].astype(kinds)}),
-            )
+        kinds = below[name].dtype
+        if isinstance(kinds, pd.CategoricalDtype) and above[name].dtype is not kinds:
+            texts = pd.Index(above[name].dropna().unique())
+            more = texts[kinds.categories.get_indexer(texts) < 0]
+            if len(more):
+                kinds = pd.CategoricalDtype(kinds.categories.append(more))
+                widened[name] = below[name].astype(kinds)
+            fitted[name] = above[name].astype(kinds)
+    above, below = above.assign(**fitted), below.assign(**widened)  # of one type now, which concat takes as it is
     import warnings
 
     with warnings.catch_warnings():

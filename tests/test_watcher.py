@@ -12,6 +12,8 @@ import pytest
 import gitlumo
 from gitlumo import C, Experiment, Watcher
 from gitlumo.errors import LumoError, NoSuchRun, UsageError
+from gitlumo.store import columns
+from gitlumo.store.index import open_index
 
 
 def record(exp_name="digits", metrics=None, tags=(), note="", **params):
@@ -128,6 +130,53 @@ def test_a_second_load_is_as_the_first_would_be(runs):
     df = watcher.load()
     assert (df["state"].iloc[0], len(df)) == ("finished", 5)
     same(df, Watcher().load())
+
+
+def test_what_repeats_is_decoded_once(repo, monkeypatch):
+    for seed in range(6):
+        record(seed=seed, flag=True, mixed=(1, 1.0, "1", True, None, 2**70)[seed], tags=("a",))
+    decoded = []
+    from_sql = columns.from_sql
+    monkeypatch.setattr(columns, "from_sql", lambda held: decoded.append(held) or from_sql(held))
+    df = Watcher().load()
+    assert list(map(repr, df["params.mixed"])) == ["1180591620717411303424", "None", "True", "'1'", "1.0", "1"]
+    assert all(type(held) is bytes for held in decoded)
+    assert decoded.count(b"false") == decoded.count(b"true") - 1 == 1  # deprecated; flag and mixed
+    df["tags"].iloc[0].append("b")
+    assert df["tags"].iloc[1] == ["a"]
+
+
+def test_a_second_load_does_not_walk_all_runs(repo, monkeypatch):
+    def steps():
+        """How many steps SQLite takes to read one new run."""
+        record(seed=1)
+        count = 0
+
+        def counted(branch, view, cache_root):
+            nonlocal count
+            found = open_index(branch, view, cache_root)
+
+            def step():
+                nonlocal count
+                count += 1
+
+            found.connection.set_progress_handler(step, 1)
+            return found
+
+        with monkeypatch.context() as patched:
+            patched.setattr("gitlumo.watcher.open_index", counted)
+            watcher.load()
+        return count
+
+    watcher = Watcher()
+    record(seed=0)
+    watcher.load()
+    steps()
+    few = steps()
+    for seed in range(40):
+        record(seed=seed)
+    watcher.load()
+    assert steps() <= few + 10
 
 
 def test_the_branch_is_set_back(runs, git):
