@@ -43,7 +43,8 @@ class Frames:
         """See :meth:`gitlumo.watcher.Watcher.load`."""
         there = selection.names()
         wanted = there if names is None else [_FIELDS.get(name, name) for name in names]
-        unknown = [name for name in wanted if name not in there and name not in (*columns.FIELDS, REPO)]
+        known = {*there, *columns.FIELDS, REPO}
+        unknown = [name for name in wanted if name not in known and columns.base_of(name) not in known]
         if unknown:
             raise _unknown(unknown[0], there)
         if where is None and names is None:
@@ -102,7 +103,9 @@ class Frames:
     def _of_live(self, rows: list[Row], names: Iterable[str]) -> pd.DataFrame:
         series = {}
         for name in dict.fromkeys([*names, "name", "start"]):
-            found = [(i, columns.to_sql(row.columns[name])) for i, row in enumerate(rows) if name in row.columns]
+            both = name, columns.base_of(name)
+            having = ((i, row.columns) for i, row in enumerate(rows) if any(each in row.columns for each in both))
+            found = [(i, columns.to_sql(columns.value(run, name))) for i, run in having]
             places = np.array([i for i, _ in found], dtype="int64")
             series[PROPERTIES.get(name, name)] = _series(name, len(rows), places, [held for _, held in found])
         return self._framed(series, len(rows))
@@ -165,6 +168,7 @@ def _joined(above: pd.DataFrame, below: pd.DataFrame) -> pd.DataFrame:
     """Two frames, one above the other; categories stay categories."""
     if not len(above) or not len(below):
         return below if len(below) else above
+    above, below = _with_statistics(above, below), _with_statistics(below, above)
     fitted: dict[str, Any] = {}
     widened: dict[str, Any] = {}
     for name in above.columns.intersection(below.columns):
@@ -182,6 +186,12 @@ def _joined(above: pd.DataFrame, below: pd.DataFrame) -> pd.DataFrame:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # of columns that are empty in one of them
         return pd.concat([above, below], copy=False) if not _COPIES_LATE else pd.concat([above, below])
+
+
+def _with_statistics(frame: pd.DataFrame, other: pd.DataFrame) -> pd.DataFrame:
+    """A frame with the statistics of metrics that another one has; where none is held apart, it is the best value."""
+    lacking = {name: columns.base_of(name) for name in other.columns.difference(frame.columns)}
+    return frame.assign(**{name: frame[base] for name, base in lacking.items() if base in frame})
 
 
 def _order(frame: pd.DataFrame) -> np.ndarray[Any, Any] | None:

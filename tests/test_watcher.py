@@ -87,6 +87,69 @@ def test_conditions_and_columns(runs):
         watcher.load(7)
 
 
+LAST, LEAST, GREATEST = (f"metrics.acc.{name}" for name in ("last", "min", "max"))
+
+
+def curve(*values):
+    with Experiment("digits", params={"first": values[0]}) as exp:
+        for value in values:
+            exp.dump_metric("acc", value)
+    return exp
+
+
+@pytest.fixture(params=["published", "and one is being recorded"])
+def curves(request, repo):
+    """acc is 0.1, 0.9 in the first run, 0.8, 0.2 in the second; the third has none."""
+    made = [curve(0.1, 0.9)]
+    if request.param == "published":
+        made += [curve(0.8, 0.2), record()]
+        yield made
+        return
+    exp = Experiment("digits", params={"first": 0.8}).start()
+    exp.dump_metric("acc", 0.8)
+    exp.dump_metric("acc", 0.2)
+    yield [*made, exp, record()]
+    exp.end()
+
+
+def test_a_statistic_that_is_the_best_is_there_by_its_name(curves):
+    watcher, nan = Watcher(), pytest.approx(float("nan"), nan_ok=True)
+    names = [LAST, LEAST, GREATEST]
+    expected = {LAST: [nan, 0.2, 0.9], LEAST: [nan, 0.2, 0.1], GREATEST: [nan, 0.8, 0.9]}
+    rows = watcher.rows(columns=names)
+    assert rows == [
+        dict.fromkeys(names),
+        {LAST: 0.2, LEAST: 0.2, GREATEST: 0.8},
+        {LAST: 0.9, LEAST: 0.1, GREATEST: 0.9},
+    ]
+    assert [{name: row.get(name) for name in names} for row in watcher.rows()] == rows
+    for df in (
+        watcher.load(columns=names),
+        watcher.load(),
+        watcher.load("exp = digits"),
+        Watcher().load("exp = digits"),
+    ):
+        assert {name: list(df[name]) for name in names if name in df} == {n: expected[n] for n in names if n in df}
+        assert LAST in df
+        assert LEAST in df
+    assert [row["params.first"] for row in watcher.rows(C[LAST] > 0.5)] == [0.1]
+    assert [row["params.first"] for row in watcher.rows(C["acc.max"] >= 0.8)] == [0.8, 0.1]
+    assert list(watcher.load("acc.max >= 0.8 and acc.last < 0.5")["params.first"]) == [0.8]
+
+
+def test_a_statistic_of_which_no_run_has_its_own(repo):
+    curve(0.5)
+    watcher = Watcher()
+    assert list(watcher.load(columns=[LAST])[LAST]) == [0.5]
+    assert watcher.rows(columns=[GREATEST]) == [{GREATEST: 0.5}]
+    assert list(watcher.load()["metrics.acc"]) == [0.5]
+    curve(0.9, 0.1)  # now one has
+    assert list(watcher.load()[LAST]) == [0.1, 0.5]
+    assert list(Watcher().load()[LAST]) == [0.1, 0.5]
+    with pytest.raises(UsageError):
+        watcher.load(columns=["metrics.nothing.last"])
+
+
 def test_rows_need_no_pandas(runs):
     code = (
         "import sys; sys.modules['pandas'] = None\n"

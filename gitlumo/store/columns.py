@@ -1,13 +1,15 @@
 """A run as one row of columns, which conditions ask for and tables show; and how SQLite holds a value.
 
 A column is a *field* (one of :data:`FIELDS`), a parameter (``params.optim.lr``) or a metric (``metrics.acc``, its best
-value; ``metrics.acc.last``, ``.min``, ``.max``). Nested parameters are flat; a list stays one value.
+value; ``metrics.acc.last``, ``.min``, ``.max``). Nested parameters are flat; a list stays one value. A statistic that
+is the best value is not held apart: :func:`value` and :func:`whole` know that.
 """
 
 from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -40,6 +42,7 @@ TIMES = frozenset({"start", "end"})
 PARAMS, METRICS = "params.", "metrics."
 STATISTICS = ("last", "min", "max")
 SUFFIXES = tuple(f".{name}" for name in STATISTICS)
+_STATISTIC = re.compile(r"(metrics\..*)\.(?:last|min|max)", re.DOTALL)
 Column = bool | int | float | str | bytes | None | list[Any] | dict[str, Any]
 
 _INT64 = 1 << 63
@@ -84,6 +87,30 @@ def columns_of(run: Record) -> dict[str, Column]:
         for more in STATISTICS:
             if not same(metric.get(more), best):
                 result[f"{METRICS}{key}.{more}"] = metric.get(more)
+    return result
+
+
+def base_of(name: str) -> str | None:
+    """The column in which a statistic stands if a run has none of its own: ``metrics.acc`` of ``metrics.acc.last``."""
+    found = _STATISTIC.fullmatch(name)
+    return found[1] if found else None
+
+
+def value(run: Mapping[str, Column], name: str) -> Column:
+    """A run's value in a column; None where it has none."""
+    if name in run:
+        return run[name]
+    base = base_of(name)
+    return None if base is None else run.get(base)
+
+
+def whole(run: Mapping[str, Column]) -> dict[str, Column]:
+    """A run's columns with all statistics of its metrics."""
+    result = dict(run)
+    for name, best in run.items():
+        if name.startswith(METRICS) and base_of(name) not in run:
+            for more in SUFFIXES:
+                result.setdefault(name + more, best)
     return result
 
 
