@@ -89,14 +89,22 @@ class Frames:
         last = selection.index.state[1]
         at = np.full(last + 1 - above, -1, dtype="int64")
         at[ids - above] = np.arange(len(ids))
-        series = {}
+        series: dict[str, Any] = {}
         for name in dict.fromkeys([*names, "name", "start"]):
             runs, held = selection.index.held(name, above)
+            base = columns.base_of(name)
+            best: Any = series.get(base) if base else None
+            fills = isinstance(best, np.ndarray) and best.dtype == "float64" and set(map(type, held)) <= {int, float}
+            if base and not fills:
+                runs, held = selection.index.whole(name, above)
             places = at[np.array(runs, dtype="int64") - above]
             chosen = places >= 0
             if not chosen.all():
                 held = list(itertools.compress(held, chosen.tolist()))
-            if held:
+            if fills:  # a statistic: where it is not held apart it is the best value
+                series[name] = best.copy()
+                series[name][places[chosen]] = held
+            elif held:
                 series[PROPERTIES.get(name, name)] = _series(name, len(ids), places[chosen], held)
         return self._framed(series, len(ids)), ids
 

@@ -44,6 +44,7 @@ STATISTICS = ("last", "min", "max")
 SUFFIXES = tuple(f".{name}" for name in STATISTICS)
 _STATISTIC = re.compile(r"(metrics\..*)\.(?:last|min|max)", re.DOTALL)
 Column = bool | int | float | str | bytes | None | list[Any] | dict[str, Any]
+Held = int | float | str | bytes  # a value as SQLite holds it
 
 _INT64 = 1 << 63
 
@@ -144,7 +145,7 @@ def flat(value: object, prefix: str = "") -> dict[str, Any]:
 # SQLite holds 64-bit integers, floats but NaN, and texts as they are; everything else is a blob of JSON.
 
 
-def to_sql(value: Column) -> int | float | str | bytes:
+def to_sql(value: Column) -> Held:
     """A value as SQLite holds it."""
     if type(value) is str:
         return value
@@ -155,6 +156,6 @@ def to_sql(value: Column) -> int | float | str | bytes:
     return json.dumps(values.encode(value), ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()
 
 
-def from_sql(held: int | float | str | bytes) -> Any:
+def from_sql(held: Held) -> Any:
     """The inverse of :func:`to_sql`."""
     return values.decode(json.loads(held)) if isinstance(held, bytes) else held

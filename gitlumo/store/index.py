@@ -100,26 +100,27 @@ class Index:
         return sorted(name for (name,) in found)
 
     def column(self, name: str) -> Iterator[tuple[int, Any]]:
-        """One column: (run, value) of each run that has it; see :meth:`held`."""
-        for run, held in zip(*self.held(name), strict=True):
+        """One column: (run, value) of each run that has it."""
+        for run, held in zip(*self.whole(name), strict=True):
             yield run, columns.from_sql(held)
 
-    def held(self, name: str, above: int = 0) -> tuple[list[int], list[int | float | str | bytes]]:
-        """One column of the runs whose id is above one: their ids, and the values as SQLite holds them.
+    def whole(self, name: str, above: int = 0) -> tuple[list[int], list[columns.Held]]:
+        """As :meth:`held`; a statistic of a metric is there for all runs that have the metric."""
+        runs, values = self.held(name, above)
+        base = columns.base_of(name)
+        if base is None or len(runs) == len(self.ids(above)):
+            return runs, values
+        found = dict(zip(*self.held(base, above), strict=True)) | dict(zip(runs, values, strict=True))
+        return list(found), list(found.values())
 
-        A statistic of a metric is there for all runs that have the metric.
-        """
+    def held(self, name: str, above: int = 0) -> tuple[list[int], list[columns.Held]]:
+        """One column of the runs whose id is above one: their ids, and the values as SQLite holds them."""
         sql = "FROM fact WHERE key = (SELECT id FROM name WHERE name = ?) AND run > ? ORDER BY run"
         values = [value for (value,) in self.connection.execute(f"SELECT value {sql}", (name, above))]
         every = self.ids(above)
         if len(values) == len(every):  # the most common case: all have it
             return every, values
-        runs = [run for (run,) in self.connection.execute(f"SELECT run {sql}", (name, above))]
-        base = columns.base_of(name)
-        if base is None:
-            return runs, values
-        found = dict(zip(*self.held(base, above), strict=True)) | dict(zip(runs, values, strict=True))
-        return list(found), list(found.values())
+        return [run for (run,) in self.connection.execute(f"SELECT run {sql}", (name, above))], values
 
     def ids(self, above: int = 0) -> list[int]:
         """The ids of all runs, those above one."""
