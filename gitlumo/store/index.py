@@ -12,15 +12,16 @@ import contextlib
 import hashlib
 import os
 import sqlite3
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any, NamedTuple
 
+from gitlumo import values
 from gitlumo.errors import FormatError, GitError, MissingObject
-from gitlumo.git.objects import Objects, Staging
+from gitlumo.git.objects import BLOB, Objects, Staging, object_id, read_blob, read_files, read_tree
 from gitlumo.store import columns, layout, trees
 from gitlumo.store.branch import Branch, View
-from gitlumo.store.query import TreeFiles
 from gitlumo.store.record import Record
 
 FILE = "index-2.sqlite"  # the number is the schema's: another version of gitlumo has a file of its own
@@ -99,11 +100,20 @@ class Index:
         return sorted(name for (name,) in found)
 
     def column(self, name: str) -> Iterator[tuple[int, Any]]:
-        """One column: (run, value) of each run that has it, by run."""
-        for run, held in zip(*self.held(name), strict=True):
+        """One column: (run, value) of each run that has it."""
+        for run, held in zip(*self.whole(name), strict=True):
             yield run, columns.from_sql(held)
 
-    def held(self, name: str, above: int = 0) -> tuple[list[int], list[int | float | str | bytes]]:
+    def whole(self, name: str, above: int = 0) -> tuple[list[int], list[columns.Held]]:
+        """As :meth:`held`; a statistic of a metric is there for all runs that have the metric."""
+        runs, values = self.held(name, above)
+        base = columns.base_of(name)
+        if base is None or len(runs) == len(self.ids(above)):
+            return runs, values
+        found = dict(zip(*self.held(base, above), strict=True)) | dict(zip(runs, values, strict=True))
+        return list(found), list(found.values())
+
+    def held(self, name: str, above: int = 0) -> tuple[list[int], list[columns.Held]]:
         """One column of the runs whose id is above one: their ids, and the values as SQLite holds them."""
         sql = "FROM fact WHERE key = (SELECT id FROM name WHERE name = ?) AND run > ? ORDER BY run"
         values = [value for (value,) in self.connection.execute(f"SELECT value {sql}", (name, above))]
@@ -298,7 +308,8 @@ def _enter(
     (last,) = connection.execute("SELECT coalesce(max(last), 0) FROM meta").fetchone()
     (highest,) = connection.execute("SELECT coalesce(max(id), 0) FROM run").fetchone()
     last = max(last, highest)
-    runs, facts = [], []
+    runs = []
+    facts: defaultdict[int, list[tuple[int, int, Any]]] = defaultdict(list)  # by column, as the table lies
     known: dict[str, Any] = {}
     for place, tree in places:
         run = _Reading(objects, tree, place, known)
@@ -311,10 +322,11 @@ def _enter(
             if name not in names:
                 names[name] = len(names) + 1
                 connection.execute("INSERT INTO name VALUES (?, ?)", (names[name], name))
-            facts.append((names[name], last, columns.to_sql(value)))
+            key = names[name]
+            facts[key].append((key, last, value if type(value) is str else columns.to_sql(value)))
     connection.executemany("INSERT INTO run VALUES (?, ?, ?, ?, ?, ?)", runs)
-    facts.sort(key=lambda fact: fact[:2])
-    connection.executemany("INSERT INTO fact VALUES (?, ?, ?)", facts)
+    for key in sorted(facts):
+        connection.executemany("INSERT INTO fact VALUES (?, ?, ?)", facts[key])
 
 
 class _Reading(Record):
@@ -329,24 +341,46 @@ class _Reading(Record):
             place: Where that lies.
             known: Id of a blob to its value, shared by the readings of a batch.
         """
-        self._files = TreeFiles(objects, tree)
+        self._objects = objects
         self._known = known
-        super().__init__(self._files.read, self._edits, place)
+        name = place.rpartition("/")[2]  # mostly what test_name says: then its blob is known without being read
+        if name.isascii():
+            known[object_id(objects.hash_name, BLOB, values.to_bytes(name))] = name
+        self._seen: dict[str, Any] = {}  # by key, because each is asked for more than once
+        self._top = read_tree(objects, tree)
+        self._ids = {folder: self._files_in(folder) for folder in ("info", layout.EDITS) if folder in self._top}
+        super().__init__(self._read, self._edits, place)
+
+    def _files_in(self, folder: str) -> dict[str, str]:
+        entry = self._top[folder]
+        return read_files(self._objects, entry.id) if entry.is_tree else {}
+
+    def _id(self, path: str) -> str | None:
+        folder, _, name = path.rpartition("/")
+        if folder:
+            return self._ids.get(folder, {}).get(name)
+        found = self._top.get(name)
+        return found.id if found and found.is_file else None
+
+    def _read(self, path: str) -> bytes | None:
+        id = self._id(path)
+        return None if id is None else read_blob(self._objects, id)
 
     def _edits(self) -> list[str]:
-        return [f"{layout.EDITS}/{name}" for name in self._files.folder(layout.EDITS)]
+        return [f"{layout.EDITS}/{name}" for name in self._ids.get(layout.EDITS, ())]
 
     @property
     def is_purged(self) -> bool:
-        return bool(layout.read_tombstone(self.read(layout.PURGED) or b""))
+        data = self.read(layout.PURGED)
+        return data is not None and layout.read_tombstone(data) is not None
 
     def info(self, key: str) -> Any:
-        id = self._files.id(layout.info_path(key))
-        if id is None:
-            return None
-        if id not in self._known:
-            self._known[id] = super().info(key)
-        return self._known[id]
+        if key not in self._seen:
+            id = self._id(layout.info_path(key))
+            if id is not None and id not in self._known:
+                self._known[id] = super().info(key)
+            self._seen[key] = None if id is None else self._known[id]
+        return self._seen[key]
 
     def columns(self) -> tuple[dict[str, columns.Column], str | None]:
         """Its columns; and what is damaged in it, if anything is: then they say only where it lies."""

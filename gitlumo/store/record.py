@@ -152,7 +152,7 @@ def metrics_from_bytes(data: bytes) -> dict[str, dict[str, Any]]:
         raise FormatError("metrics.json is not an object of objects")
     return {
         key[1:] if key.startswith("$") else key: {
-            name: values.decode_number(item) if name in _NUMBERS else values.decode(item)
+            name: item if type(item) is float else (values.decode_number if name in _NUMBERS else values.decode)(item)
             for name, item in summary.items()
         }
         for key, summary in value.items()
@@ -194,7 +194,7 @@ class Record:
         if data is None:
             return None
         try:
-            value = values.decode(values.from_bytes(data))
+            value = values.read(data)
         except FormatError as error:
             raise FormatError(f"{self.folder}/{path}: {error}") from None
         shape = type(_ABSENT.get(key)) if key != "params" else None  # which may be anything that the user gave
