@@ -21,6 +21,8 @@ from gitlumo.store.ledger import Ledger
 from gitlumo.store.pending import is_recorded_by, owner_of
 from gitlumo.store.shared import SharedJournal
 
+SCAN = "scan"  # the parameter that names the sweep
+
 
 @dataclass(frozen=True)
 class Adopted:
@@ -148,6 +150,19 @@ def hand_over(ledger: Ledger, uid: str) -> int | None:
         _write_info(run.info_dir, "pinfo", {**pinfo, "obj": {**pinfo["obj"], "argv": command}})
         journal.register(ledger.lumo_dir, uid, run.info_dir, image=note["image"])
     return int(pinfo["pid"])
+
+
+def united(given: dict[str, Any], said: dict[str, Any]) -> dict[str, Any]:
+    """The parameters of a run, of which its command line gave some and its script has said some.
+
+    What the script says it has used counts, unless it says nothing (null); but not of the sweep that it belongs to,
+    which only the command line knows.
+    """
+    return {**given, **{key: value for key, value in said.items() if key not in given or _is_said(key, value)}}
+
+
+def _is_said(key: str, value: Any) -> bool:
+    return value is not None and key != SCAN
 
 
 def _has_runner(ledger: Ledger, run: OpenRun) -> bool:

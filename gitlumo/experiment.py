@@ -408,7 +408,9 @@ class Experiment(Writing):
 
     def _put(self, key: str, value: values.Json) -> None:
         if key == "params" and isinstance(self._given, dict) and isinstance(value, dict):
-            value = {**self._given, **value}
+            from gitlumo import adopting
+
+            value = adopting.united(self._given, value)
         super()._put(key, value)
 
     @property

@@ -74,10 +74,13 @@ def run(args: argparse.Namespace) -> int:
     _print_plan(sweep, points, left)
     if args.dry_run or not left:
         return 0
-    todo = [sweep.job(point) for point in left]
+    todo = {sweep.job(point): point for point in left}
     ended, stop = jobs.run(todo, len(todo), max(1, args.jobs), launcher)
-    _print_runs(opened, args.name, [one.name for one in axes], len(ended))
-    return _end(ended, stop)
+    rows = _print_runs(opened, args.name, [one.name for one in axes], len(ended))
+    unmet = sweeping.outstanding([todo[done.job] for done in ended if done.status == 0], rows)
+    for line in space.text(unmet):
+        print(printable(f"warning: the run of {line} has not recorded its parameters so"), file=sys.stderr)
+    return _end(ended, stop) or (1 if unmet else 0)
 
 
 def _end(ended: Sequence[Done], stop: Stop) -> int:
@@ -93,11 +96,12 @@ def _print_plan(sweep: Sweep, points: Sequence[space.Point], left: Sequence[spac
         print(printable(f"  {line}"), file=sys.stderr)
 
 
-def _print_runs(opened: Opened, name: str, keys: Sequence[str], count: int) -> None:
-    """Print the runs that were made now: the newest of the sweep."""
+def _print_runs(opened: Opened, name: str, keys: Sequence[str], count: int) -> list[Row]:
+    """Print the runs that were made now, the newest of the sweep; returns all of it."""
     with Selection(opened.branch, opened.cache_root) as selection:
-        rows = sweeping.runs_of(name, selection)[:count]
-        jobs.print_table(keys, [([_param(row, key) for key in keys], row) for row in reversed(rows)])
+        rows = sweeping.runs_of(name, selection)
+        jobs.print_table(keys, [([_param(row, key) for key in keys], row) for row in reversed(rows[:count])])
+    return rows
 
 
 def _param(row: Row, key: str) -> str:

@@ -20,6 +20,7 @@ from gitlumo.privacy import is_secret_name
 from gitlumo.rerun import environment, imports, venvs, worktrees
 from gitlumo.rerun.code import commit_of
 from gitlumo.rerun.command_line import Located, Recorded, locate, recorded, with_words
+from gitlumo.rerun.metric_lines import is_pattern
 from gitlumo.rerun.overrides import Change, masked, override, says, script_start, unmet, without_secrets
 from gitlumo.rerun.programs import is_python
 from gitlumo.rerun.running import Outcome, Task, run
@@ -27,6 +28,7 @@ from gitlumo.store.branch import Branch
 from gitlumo.store.columns import flat
 from gitlumo.store.ledger import Ledger
 from gitlumo.store.query import Found
+from gitlumo.store.record import Record
 
 SEED = "LUMO_SEED"
 _SEEDS = ("seed", "random_seed", "rng_seed", "manual_seed", "global_seed")
@@ -308,6 +310,7 @@ def _run(
         params=made.given,
         tags=request.tags,
         note=request.note,
+        patterns=_patterns(record),
         env=variables,
         rerun=link,
         quiet=request.quiet,
@@ -316,6 +319,12 @@ def _run(
     )
     with _standing_in(located.cwd, lease.variables if lease else {}):
         return run(task)
+
+
+def _patterns(record: Record) -> list[str]:
+    """What found metrics in the output of a run; what is no pattern (a stranger's) is passed over."""
+    found = record.info("patterns")
+    return [text for text in found if isinstance(text, str) and is_pattern(text)] if isinstance(found, list) else []
 
 
 def _link_back(branch: Branch, found: Found, uid: str) -> None:

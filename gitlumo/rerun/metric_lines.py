@@ -149,6 +149,15 @@ class Patterns:
             yield Call(metrics, step)
 
 
+def is_pattern(text: str) -> bool:
+    """Whether a text is a pattern that finds metrics."""
+    try:
+        _compiled(text)
+    except UsageError:
+        return False
+    return True
+
+
 def _compiled(pattern: str) -> re.Pattern[str]:
     try:
         found = re.compile(pattern)

@@ -162,6 +162,8 @@ class _Command(Experiment):
             self.dump_note(task.note)
         if task.params:
             self.record_info("given", dict(task.params))
+        if task.patterns:
+            self.record_info("patterns", list(task.patterns))
         if task.rerun is not None:
             self.record_info("rerun", dict(task.rerun))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from gitlumo.adopting import SCAN
 from gitlumo.condition import Compare
 from gitlumo.errors import UsageError
 from gitlumo.parameters import pairs
@@ -14,7 +15,6 @@ from gitlumo.rerun.space import Point, text
 from gitlumo.store.columns import PARAMS, Column, flat, same
 from gitlumo.watcher import Row, Selection
 
-SCAN = "scan"
 _SETTLED = ("finished", "running")
 
 
@@ -36,9 +36,8 @@ class Sweep:
         """What runs one point; ``more`` is recorded beside its parameters."""
         told = {SCAN: self.name, **point, **(more or {})}
         given = [word for name, value in told.items() for word in ("--set", f"{name}={value}")]
-        return Job(
-            next(text([{**point, **(more or {})}])), ["run", "-q", *given, *self.options, "--", *self.command(point)]
-        )
+        words = ("run", "-q", *given, *self.options, "--", *self.command(point))
+        return Job(next(text([{**point, **(more or {})}])), words)
 
     def command(self, point: Point) -> list[str]:
         """The command line of one point: each parameter where it is already, else added in the command's style."""

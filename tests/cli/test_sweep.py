@@ -15,6 +15,7 @@ import argparse, gitlumo, os, pathlib, time
 parser = argparse.ArgumentParser()
 parser.add_argument("--lr", type=float, default=0.1)
 parser.add_argument("--wd", type=float, default=0)
+parser.add_argument("--scan")  # what the sweep calls it counts
 args = parser.parse_args()
 with gitlumo.Experiment("quadratic", params=args) as exp:
     pathlib.Path(os.environ.get("SEEN", os.devnull)).open("a").write(f"{os.environ.get('LUMO_SLOT')} ")
@@ -57,6 +58,12 @@ def test_a_grid_and_what_failed_again(quadratic, lumo, tree_state, fsck):
     assert (done.status, done.out, len(scans(lumo, "first"))) == (0, "", 6)
     assert tree_state(quadratic) == before
     fsck(quadratic)
+
+
+def test_a_script_that_does_not_take_a_parameter(quadratic, lumo):
+    (quadratic / "q.py").write_text(QUADRATIC.replace("params=args", "params={'lr': 0.5}"))
+    done = lumo("sweep", "-n", "u", "--grid", "lr=.1,.5", "--", sys.executable, "q.py", direct=True)
+    assert (done.status, done.err.count("warning: the run of lr=.1 has not recorded")) == (1, 1), done.err
 
 
 def test_dry_run_and_random_points_are_the_same_each_time(quadratic, lumo):
