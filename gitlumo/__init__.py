@@ -12,10 +12,21 @@ if TYPE_CHECKING:
     from gitlumo.errors import LumoError, LumoWarning
     from gitlumo.experiment import Experiment, SimpleExperiment, start
     from gitlumo.hooks import ExpHook
+    from gitlumo.seeding import seed_everything
     from gitlumo.watcher import Watcher
 
 __version__ = "0.1.0"
-__all__ = ["C", "ExpHook", "Experiment", "LumoError", "LumoWarning", "SimpleExperiment", "Watcher", "start"]
+__all__ = [
+    "C",
+    "ExpHook",
+    "Experiment",
+    "LumoError",
+    "LumoWarning",
+    "SimpleExperiment",
+    "Watcher",
+    "seed_everything",
+    "start",
+]
 
 _HOMES = {
     "C": "gitlumo.condition",
@@ -24,6 +35,7 @@ _HOMES = {
     "SimpleExperiment": "gitlumo.experiment",
     "start": "gitlumo.experiment",
     "ExpHook": "gitlumo.hooks",
+    "seed_everything": "gitlumo.seeding",
     "LumoError": "gitlumo.errors",
     "LumoWarning": "gitlumo.errors",
 }

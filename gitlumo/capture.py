@@ -6,11 +6,11 @@ import hashlib
 import os
 import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from gitlumo import machine, privacy, values
+from gitlumo import hardware, machine, privacy, values
 
 _DIST_INFO = re.compile(r"(?P<name>.+?)-(?P<version>[^-]+)(?:-py[0-9.]+)?\.(?:dist-info|egg-info)")
 
@@ -42,6 +42,28 @@ def this_program(notebook: str | None = None) -> Program:
     if main is None:
         main = getattr(sys.modules.get("__main__"), "__file__", None) or (sys.argv[0] if sys.argv else "")
     return Program(sys.orig_argv, sys.argv, sys.executable or "", os.path.abspath(main) if main else "")
+
+
+def surroundings(
+    root: str | None, program: Program, own: bool, roots: Mapping[str, str], variables: Iterable[str]
+) -> tuple[dict[str, Any], list[str]]:
+    """All that a start records by itself but the process: property to value, and where secrets were masked.
+
+    Args:
+        root: The work tree, or None.
+        program: What runs.
+        own: Whether this process runs it.
+        roots: Where the run's folders are.
+        variables: The environment variables to record.
+    """
+    called, masked = execute(root, program)
+    env, more = environment(variables)
+    found = {
+        "execute": called,
+        "paths": {name: _path(path, root) for name, path in roots.items()},
+        "machine": hardware.describe(own),
+    }
+    return found | ({"env": env} if env else {}), [*masked, *more]
 
 
 def execute(root: str | None, program: Program) -> tuple[dict[str, Any], list[str]]:

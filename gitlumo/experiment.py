@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from gitlumo import arguments, capture, exits, handing, ids, notebook, privacy, signals, values
+from gitlumo import arguments, capture, exits, handing, hardware, ids, notebook, seeding, signals, values
 from gitlumo.errors import FormatError, InvalidValue, StateError
 from gitlumo.handing import Handed
 from gitlumo.hooks import BUILT_IN, ExpHook
@@ -83,6 +83,7 @@ class Experiment(Writing):
         self._distributed = distributed
         self._resume = arguments.resume(resume)
         self._program: capture.Program | None = None
+        self._provisional = False  # the name: a script may give it another one
         self._adopted: Adopted | None = None
         self._given: Any = None  # parameters that whoever runs this program's command has recorded
         self._registered = False
@@ -115,7 +116,9 @@ class Experiment(Writing):
         notebook.enter(self)
         if handed and handed.uid and not handed.is_run and self._distributed is False:  # a run of its own
             handed = None
-        began = begin(self.exp_name, self.test_name, self._repo, self._on_trouble, self._resume, handed)
+        began = begin(
+            self.exp_name, self.test_name, self._repo, self._on_trouble, self._resume, handed, self._provisional
+        )
         self.uid = began.uid or self.uid
         if began.joined:
             self._join(began)
@@ -153,9 +156,11 @@ class Experiment(Writing):
                 "SLURM started several tasks, and each records a run of its own; if they are ranks of one run, "
                 "pass distributed=True (if not, distributed=False, and this is not said again)"
             )
-        if self._adopted is None:
-            with self._safely("Capture"):
+        with self._safely("Capture"):
+            if self._adopted is None:
                 self._record_surroundings()
+            else:  # the Python that runs the program is known here only
+                self._put("machine", values.encode(hardware.describe()))
         self._run_hooks("on_start")
         self._publish("checkpoint" if self._adopted else "start")
 
@@ -245,6 +250,7 @@ class Experiment(Writing):
         self._error_before = exits.reported()
         if self._params is not None:
             self._put("params", self._params)
+        seeding.enter(self)
 
     def _record_process(self) -> None:
         """Before the run is registered: without it nobody could ever find it dead."""
@@ -253,19 +259,12 @@ class Experiment(Writing):
         self._note_masked(masked)
 
     def _record_surroundings(self) -> None:
-        root = self.repository.location.work_tree
-        execute, more = capture.execute(root, self._program or capture.this_program(notebook.path()))
-        self._put("execute", values.encode(execute))
-        self._put(
-            "paths",
-            values.encode(
-                {name: capture.storable(privacy.public_path(path, root)) for name, path in self._roots.items()}
-            ),
-        )
-        env, most = capture.environment(self.settings.env)
-        if env:
-            self._put("env", values.encode(env))
-        self._note_masked([*more, *most])
+        root, program = self.repository.location.work_tree, self._program or capture.this_program(notebook.path())
+        own = self._program is None
+        found, masked = capture.surroundings(root, program, own, self._roots, self.settings.env)
+        for key, facts in found.items():
+            self._put(key, values.encode(facts))
+        self._note_masked(masked)
 
     def end(self, end_code: int = 0) -> None:
         """End the run: run the hooks, publish it for good. A second call does nothing.

@@ -16,6 +16,7 @@ from gitlumo.errors import LumoError, UsageError
 VERBS = {
     "run": "run any command as an experiment",
     "rerun": "run recorded runs again, with the code that they ran with",
+    "sweep": "run a command with many parameters, each a run; again, only what is not done",
     "init": "make this repository ready for runs",
     "log": "list runs, newest first",
     "show": "show everything of one run",

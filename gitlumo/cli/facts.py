@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -63,3 +64,21 @@ def number(value: object) -> str:
     if isinstance(value, bool) or value is None:
         return {True: "true", False: "false", None: "-"}[value]
     return str(value)
+
+
+def machine(found: Mapping[str, Any]) -> tuple[str, str]:
+    """A recorded machine (``info/machine.json``) as two lines: its hardware, its software; empty where unknown."""
+    cpus, usable, memory, gpus = (found.get(key) for key in ("cpus", "usable_cpus", "memory", "gpus"))
+    parts = [str(found["cpu"])] if found.get("cpu") else []
+    if isinstance(cpus, int):
+        some = f"{usable} of " if isinstance(usable, int) and usable != cpus else ""
+        parts.append(f"{some}{cpus} CPU{'s' if cpus != 1 else ''}")
+    if isinstance(memory, int):
+        parts.append(f"{memory / 2**30:.0f} GiB")
+    for name, count in Counter(map(str, gpus if isinstance(gpus, list) else [])).items():
+        parts.append(f"{count} × {name}" if count > 1 else name)
+    if found.get("gpu_driver"):
+        parts.append(f"driver {found['gpu_driver']}")
+    python = f"{found.get('implementation', 'python')} {found['python']}" if found.get("python") else None
+    software = [found.get("os"), found.get("kernel"), found.get("arch"), python]
+    return ", ".join(parts), ", ".join(str(part) for part in software if part)

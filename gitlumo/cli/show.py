@@ -227,6 +227,13 @@ def _head(run: Mapping[str, Any], has_code: Callable[[str], bool]) -> Iterator[s
         yield "          the script itself is not in this repository"
     if pinfo.get("host"):
         yield f"host      {pinfo['host']}, process {pinfo.get('pid')}"
+    hardware, software = facts.machine(_map(run.get("machine")))
+    if hardware or software:
+        yield f"machine   {hardware or software}"
+    if hardware and software:
+        yield f"          {software}"
+    if isinstance(run.get("seed"), int):
+        yield f"seed      {run['seed']}"
 
 
 def _backups(backups: Mapping[str, Any]) -> Iterator[str]:

@@ -151,7 +151,7 @@ class _Command(Experiment):
             hooks.append(FinalReport)
         name = task.exp_name or experiment_of(program)
         super().__init__(name, task.test_name, hooks=hooks, params=dict(task.params) or None, distributed=False)
-        self._task, self._program = task, program
+        self._task, self._program, self._provisional = task, program, task.exp_name is None
 
     def _record_surroundings(self) -> None:
         super()._record_surroundings()

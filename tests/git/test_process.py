@@ -31,7 +31,7 @@ from gitlumo.git import process
 def test_what_would_mislead_a_child(monkeypatch, name):
     monkeypatch.setenv(name, "x")
     assert name not in process.environment()
-    assert (name in process.environment(keep_where=True)) is (name in process._WHERE)
+    assert (name in process.environment(keep_where=True)) is (name in process.WHERE)
 
 
 @pytest.mark.parametrize(
