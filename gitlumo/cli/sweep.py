@@ -76,8 +76,8 @@ def run(args: argparse.Namespace) -> int:
         return 0
     todo = {sweep.job(point): point for point in left}
     ended, stop = jobs.run(todo, len(todo), max(1, args.jobs), launcher)
-    rows = _print_runs(opened, args.name, [one.name for one in axes], len(ended))
-    unmet = sweeping.outstanding([todo[done.job] for done in ended if done.status == 0], rows)
+    done_well = [todo[done.job] for done in ended if done.status == 0]
+    unmet = _print_runs(opened, args.name, [one.name for one in axes], len(ended), done_well)
     for line in space.text(unmet):
         print(printable(f"warning: the run of {line} has not recorded its parameters so"), file=sys.stderr)
     return _end(ended, stop) or (1 if unmet else 0)
@@ -96,12 +96,14 @@ def _print_plan(sweep: Sweep, points: Sequence[space.Point], left: Sequence[spac
         print(printable(f"  {line}"), file=sys.stderr)
 
 
-def _print_runs(opened: Opened, name: str, keys: Sequence[str], count: int) -> list[Row]:
-    """Print the runs that were made now, the newest of the sweep; returns all of it."""
+def _print_runs(
+    opened: Opened, name: str, keys: Sequence[str], count: int, points: Sequence[space.Point] = ()
+) -> list[space.Point]:
+    """Print the runs that were made now, the newest of the sweep; returns points that none of it has recorded."""
     with Selection(opened.branch, opened.cache_root) as selection:
         rows = sweeping.runs_of(name, selection)
         jobs.print_table(keys, [([_param(row, key) for key in keys], row) for row in reversed(rows[:count])])
-    return rows
+        return sweeping.outstanding(points, rows)
 
 
 def _param(row: Row, key: str) -> str:

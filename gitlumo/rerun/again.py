@@ -120,7 +120,7 @@ def plan(branch: Branch, found: Found, request: Request, seed: int | None) -> Pl
     given = given if isinstance(given, dict) else {}
     told = {key: value for key, value in changes.items() if key in flat(given)}
     unsaid = [key for key in told if not says(command.words, params, key, start)]  # only gitlumo was told it
-    secrets = masked(command.words, found.record.info("masked") or (), changes, start)
+    secrets = masked(command.words, found.record.info("masked") or (), changes, start, command.place)
     if secrets:
         wanted = " ".join(f"{key}=..." for key in secrets.values())
         raise LumoError(
@@ -210,7 +210,7 @@ def rerun(
             if request.links:
                 if home is None:
                     raise LumoError("this repository has no work tree from which to link")
-                lease.link(home, list(request.links))
+                lease.link(home, [os.path.abspath(path) for path in request.links])
             variables |= lease.variables
         python = request.python
         if request.build:

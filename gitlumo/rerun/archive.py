@@ -22,6 +22,7 @@ from gitlumo.git.export import File
 from gitlumo.git.objects import read_commit
 from gitlumo.git.repository import Repository
 from gitlumo.rerun import command_line, readme
+from gitlumo.rerun.metric_lines import is_pattern
 from gitlumo.rerun.overrides import masked
 from gitlumo.rerun.programs import is_python
 from gitlumo.rerun.replay import KEYS
@@ -89,6 +90,7 @@ def describe(found: Found, run: Mapping[str, Any]) -> dict[str, Any]:
     command = command_line.recorded(found)
     outside = os.path.isabs(command.cwd) or command.cwd.split("/")[0] in ("..", "~")
     env, listed = run.get("env"), run.get("masked") or ()
+    patterns = run["patterns"] if isinstance(run.get("patterns"), list) else []
     given = columns.flat(run["given"]) if isinstance(run.get("given"), dict) else {}
     summaries = json.loads(record.to_json({"metrics": run["metrics"]}))["metrics"]
     return {
@@ -104,7 +106,8 @@ def describe(found: Found, run: Mapping[str, Any]) -> dict[str, Any]:
             if isinstance(value, str) and f"env.{name}" not in listed
         },
         "given": [f"{name}={value}" for name, value in given.items()],
-        "masked": list(masked(command.words, listed).values()),
+        "patterns": [text for text in patterns if isinstance(text, str) and is_pattern(text)],
+        "masked": list(masked(command.words, listed, place=command.place).values()),
         "gitlumo": _version(run["lock"].get("gitlumo")),
         "metrics": {name: {key: summary.get(key) for key in KEYS} for name, summary in summaries.items()},
     }

@@ -24,6 +24,7 @@ class Recorded:
         bin: The executable: absolute, relative to the repository, or ``~/...``.
         file: The script, in the same way; empty: none.
         cwd: The folder it ran in, in the same way.
+        place: What ``info/masked.json`` calls its words.
     """
 
     words: list[str]
@@ -31,6 +32,7 @@ class Recorded:
     bin: str
     file: str
     cwd: str
+    place: str = "pinfo.obj.argv"
 
 
 def recorded(found: Found) -> Recorded:
@@ -59,7 +61,7 @@ def recorded(found: Found) -> Recorded:
             f"{found.label} was typed at Python's prompt, or came from its standard input; it is not recorded"
         )
     if pinfo.get("launcher"):
-        bin = ""
+        return Recorded(words, argv, "", file, cwd or ".", "pinfo.launcher")
     return Recorded(words, argv, bin, file, cwd or ".")
 
 

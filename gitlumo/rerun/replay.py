@@ -44,7 +44,7 @@ def main() -> int:
     make_repository(env)
     os.makedirs(cwd, exist_ok=True)  # git keeps no empty folders
     before = {run["uid"] for run in list_runs(recorded["exp_name"], env)}
-    given = [word for pair in recorded["given"] for word in ("--set", pair)]
+    given = [f"--set={pair}" for pair in recorded["given"]] + [f"--metric={text}" for text in recorded["patterns"]]
     record = [sys.executable, "-m", "gitlumo", "run", "--quiet", "--name", recorded["exp_name"], *given, "--"]
     status = subprocess.run([*record, *command], cwd=cwd, env=env, check=False).returncode
     found = [run for run in list_runs(recorded["exp_name"], env) if run["uid"] not in before]

@@ -386,3 +386,13 @@ def test_only_what_failed_runs_again_and_once(repo, lumo, fsck, tree_state):
 
 def _is_done(lumo, count):
     return sum(run["state"] == "finished" and bool(run["rerun"].get("from")) for run in listed(lumo)) >= count
+
+
+def test_metrics_of_a_command_are_found_again(repo, lumo, git):
+    (repo / "solve.sh").write_text("echo loss=$1\n")
+    words = ["-n", "solver", "--set", "tol=1e-6", "--metric", r"loss=(?P<loss>\S+)", "--", "sh", "solve.sh", "0.5"]
+    assert lumo("run", *words, direct=True).status == 0
+    done = lumo("rerun", "@", "argv[2]=0.25", "tol=1e-3", direct=True)
+    assert (done.status, done.out) == (0, "loss=0.25\n"), done.err
+    run = shown(lumo, "@")
+    assert (run["metrics"]["loss"]["best"], run["params"], run["exp_name"]) == (0.25, {"tol": 1e-3}, "solver")
