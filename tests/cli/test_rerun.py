@@ -55,7 +55,7 @@ def listed(lumo, **more):
 
 
 def test_the_recorded_code_runs_and_both_runs_know_each_other(digits, lumo, tree_state, fsck):
-    (digits / "helper.py").write_text("WORD = 'new code'\n")
+    (digits / "helper.py").write_text("WORD = 'newer code'\n")
     train(digits)
     before = tree_state(digits)
     done = lumo("rerun", "@~1", "--seed", "7", direct=True)
@@ -145,9 +145,9 @@ def test_dry_run_says_what_would_run(digits, lumo, tree_state):
 
 
 def test_here_runs_the_code_of_today(digits, lumo):
-    (digits / "helper.py").write_text("WORD = 'new code'\n")
+    (digits / "helper.py").write_text("WORD = 'newer code'\n")
     done = lumo("rerun", "@", "--here", direct=True)
-    assert (done.status, done.out) == (0, "new code\n")
+    assert (done.status, done.out) == (0, "newer code\n")
     new, old = (shown(lumo, exp) for exp in ("@", "@~1"))
     assert new["rerun"]["from"] == old["uid"]
     assert new["git"]["commit"] != old["git"]["commit"]
@@ -159,7 +159,7 @@ def test_a_folder_below_the_root_and_a_script_named_absolutely(digits, lumo, git
     script = digits / "train.py"
     done = subprocess.run([sys.executable, str(script), "--lr", "0.7"], cwd=digits / "sub", capture_output=True)
     assert done.returncode == 0
-    (digits / "helper.py").write_text("WORD = 'new code'\n")
+    (digits / "helper.py").write_text("WORD = 'newer code'\n")
     done = lumo("rerun", "@", "seed=2", direct=True)
     assert (done.status, done.out) == (0, "old code\n"), done.err
     assert shown(lumo, "@")["execute"]["cwd"] == "sub"
