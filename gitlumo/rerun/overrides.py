@@ -162,11 +162,12 @@ def unmet(changes: Iterable[Change], params: Any) -> list[str]:
 
 def without_secrets(words: Sequence[str], changes: Iterable[Change]) -> list[str]:
     """A changed command as it may be printed: without the secrets that were given anew."""
-    secrets = [change.value for change in changes if change.is_secret and change.value]
-    result, _ = mask_words(words)
-    for secret in secrets:
-        result = [word.replace(secret, MASK) for word in result]
-    return result
+    secrets = {change.value for change in changes if change.is_secret and change.value}
+    result = []
+    for word in words:
+        name, equals, value = word.partition("=")
+        result.append(MASK if word in secrets else f"{name}={MASK}" if equals and value in secrets else word)
+    return mask_words(result)[0]
 
 
 def _wanted(
