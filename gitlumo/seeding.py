@@ -52,7 +52,7 @@ def seed_everything(seed: int | None = None) -> int:
     says so. Other seeds, such as one for each worker, stay what they are.
 
     Args:
-        seed: From 0 to 4294967295 (2**32 - 1); None: one is drawn.
+        seed: From 0 to 4294967295 (2**32 - 1); None: one is drawn, below 2**31.
 
     Returns:
         The seed that counts.
@@ -71,7 +71,7 @@ def seed_everything(seed: int | None = None) -> int:
     source: str | None = VARIABLE
     used = _ordered(asked)
     if used is None:
-        used, source = (int.from_bytes(os.urandom(4), "big"), DRAWN) if asked is None else (asked, None)
+        used, source = (int.from_bytes(os.urandom(4), "big") >> 1, DRAWN) if asked is None else (asked, None)
     elif asked not in (None, used):
         _tell(f"gitlumo: the seed is {used}, as {VARIABLE} says, not {asked}")
     _seed = used

@@ -147,7 +147,7 @@ def test_a_library_in_an_archive(tmp_path, monkeypatch):
 def test_a_drawn_seed():
     drawn = {seed_everything() for _ in range(9)}
     assert len(drawn) > 1
-    assert all(0 <= seed <= seeding.MOST for seed in drawn)
+    assert all(0 <= seed < 2**31 for seed in drawn)  # so that 'git lumo rerun --seed' takes it, too
 
 
 @pytest.mark.parametrize("seed", [-1, 2**32, "7", 1.5, object()])
