@@ -179,6 +179,12 @@ def installed_with_origins(root: str | None) -> tuple[dict[str, str], dict[str, 
     return _lock(every), _origins(every, root)
 
 
+def packages_with_origins(folders: Iterable[str], root: str | None) -> tuple[dict[str, str], dict[str, dict[str, Any]]]:
+    """:func:`packages_in`, and from where some are: see :func:`installed_with_origins`."""
+    every = list(_distributions(folders))
+    return _versions(every), _origins(every, root)
+
+
 def packages_in(folders: Iterable[str]) -> dict[str, str]:
     """The version of every package that an interpreter with this ``sys.path`` finds, by its normalised name.
 

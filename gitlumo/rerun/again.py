@@ -6,6 +6,7 @@ import contextlib
 import os
 import random
 import shlex
+import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,15 +23,15 @@ from gitlumo.rerun.code import commit_of
 from gitlumo.rerun.command_line import Located, Recorded, locate, recorded, with_words
 from gitlumo.rerun.metric_lines import is_pattern
 from gitlumo.rerun.overrides import Change, masked, override, says, script_start, unmet, without_secrets
-from gitlumo.rerun.programs import is_python
+from gitlumo.rerun.programs import NoSuchCommand, program_of, python_of
 from gitlumo.rerun.running import Outcome, Task, run
+from gitlumo.seeding import VARIABLE as SEED
 from gitlumo.store.branch import Branch
 from gitlumo.store.columns import flat
 from gitlumo.store.ledger import Ledger
 from gitlumo.store.query import Found
 from gitlumo.store.record import Record
 
-SEED = "LUMO_SEED"
 _SEEDS = ("seed", "random_seed", "rng_seed", "manual_seed", "global_seed")
 _MOST = 2**31  # what every library takes as a seed
 
@@ -112,7 +113,8 @@ def plan(branch: Branch, found: Found, request: Request, seed: int | None) -> Pl
         key = _seed_key(params, command.words, start)
         if key in changes:
             raise UsageError(f"{key} is given, and --seed or --repeat give it, too; leave out one of them")
-        if key is not None:
+        by_call = type(found.record.info("seed")) is int and not (key and says(command.words, params, key, start))
+        if key is not None and not by_call:
             changes[key] = str(seed)
         else:
             notices.append(f"its command says no seed; it gets {SEED}={seed}, which gitlumo.seed_everything() takes")
@@ -219,12 +221,15 @@ def rerun(
         located = locate(made.command, tree, home, python)
         for line in _announcement(made, located, lease, request):
             say(line)
-        _compare(found, located, request, {**os.environ, **variables}, say)
+        environ = {**os.environ, **variables}
+        interpreter = _interpreter(located, environ)
+        _compare(found, interpreter, request, environ, say)
         seed = made.seed if made.seed is not None else _kept_seed(found, request.changes)
         if seed is not None:
             variables[SEED] = str(seed)
-        if lease and home and is_python(located.words[0]):
-            variables |= imports.variables(located.words[0], home, lease.path, say)
+        if lease and home and interpreter:
+            path = environ.get("PYTHONPATH", "")
+            variables |= imports.variables(interpreter.folders, path, home, lease.path, say)
         outcome = _run(branch, made, located, request, variables, number, lease)
     return outcome, unmet((change for change in made.changes if not is_secret_name(change.key)), outcome.params)
 
@@ -276,13 +281,30 @@ def _left_out(found: Found, links: Sequence[str]) -> Iterator[str]:
         yield f"  left out  {', '.join(paths[:4])}{more}: not recorded; '--link PATH' links it from your work tree"
 
 
+def _interpreter(located: Located, environ: Mapping[str, str]) -> environment.Interpreter | None:
+    """The Python that runs a command, or the one on the PATH, which a shell script in it would run; None: none."""
+    with contextlib.suppress(NoSuchCommand):
+        python = python_of(program_of(located.words))
+        if python:
+            return environment.ask(python, environ, located.cwd)
+    python = shutil.which("python") or shutil.which("python3")
+    with contextlib.suppress(LumoError):
+        return environment.ask(python, environ, located.cwd) if python else None
+    return None
+
+
 def _compare(
-    found: Found, located: Located, request: Request, environ: Mapping[str, str], say: Callable[[str], None]
+    found: Found,
+    interpreter: environment.Interpreter | None,
+    request: Request,
+    environ: Mapping[str, str],
+    say: Callable[[str], None],
 ) -> None:
-    if not is_python(located.words[0]):
+    lock = found.record.info("lock")
+    if interpreter is None or lock == {}:  # what ran was no Python
+        say(f"  note      {environment.UNKNOWN}")
         return
-    python = environment.ask(located.words[0], environ, located.cwd)
-    difference = environment.compare(found.record.info, python, environ)
+    difference = environment.compare(found.record.info, interpreter, environ)
     for line in difference.lines():
         say(f"  differs   {line}" if difference else f"  note      {line}")
     if difference and request.strict:

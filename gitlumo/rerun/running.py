@@ -139,7 +139,10 @@ class _Lock(LockFile):
 
     def on_start(self, exp: Experiment) -> None:
         """Record them."""
-        exp.record_info("lock", self._interpreter.packages())
+        lock, origins = self._interpreter.packages(exp.repository.location.work_tree)
+        exp.record_info("lock", lock)
+        if origins:
+            exp.record_info("lock_origins", origins)
 
 
 class _Command(Experiment):
