@@ -18,7 +18,7 @@ from gitlumo.errors import LumoError, UsageError
 from gitlumo.git.process import WHERE
 from gitlumo.parameters import value_of
 from gitlumo.privacy import is_secret_name
-from gitlumo.rerun import environment, imports, venvs, worktrees
+from gitlumo.rerun import environment, imports, worktrees
 from gitlumo.rerun.code import commit_of
 from gitlumo.rerun.command_line import Located, Recorded, locate, recorded, with_words
 from gitlumo.rerun.metric_lines import is_pattern
@@ -216,6 +216,8 @@ def rerun(
             variables |= lease.variables
         python = request.python
         if request.build:
+            from gitlumo.rerun import venvs
+
             python = venvs.build(found.record.info, request.build, _cache_root(branch), say)
             variables |= venvs.activated(python, os.environ)
         located = locate(made.command, tree, home, python)

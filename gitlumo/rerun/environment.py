@@ -12,6 +12,7 @@ from typing import Any
 
 from gitlumo import capture, hardware, privacy
 from gitlumo.errors import LumoError
+from gitlumo.rerun.programs import is_ours
 
 SECONDS = 20.0  # in which an interpreter has to say what it is
 SHOWN = 8  # packages of a kind, in one line
@@ -108,7 +109,7 @@ def ask(path: str, environ: Mapping[str, str] | None = None, cwd: str | None = N
         LumoError: If it is not there, or is no Python.
     """
     same = environ is None or all(environ.get(name) == os.environ.get(name) for name in _WHERE)
-    if same and os.path.abspath(path) == os.path.abspath(sys.executable):
+    if same and is_ours(path):
         return Interpreter(path, sys.implementation.name, capture.installed_packages(), sys.path)
     shown = privacy.home_relative(path)
     try:

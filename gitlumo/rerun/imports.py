@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from urllib.parse import unquote, urlsplit
 
 _INSTALLED = ("site-packages", "dist-packages")
 
@@ -60,6 +59,8 @@ def _editable(path: Iterable[str]) -> Iterator[str]:
                 with open(os.path.join(folder, name, "direct_url.json"), encoding="utf-8") as source:
                     told = json.load(source)
                 if told["dir_info"]["editable"] is True:
+                    from urllib.parse import unquote, urlsplit
+
                     top = unquote(urlsplit(told["url"]).path)
                     src = os.path.join(top, "src")
                     yield src if os.path.isdir(src) else top

@@ -118,7 +118,7 @@ class Interpreter:
         Args:
             python: Its path; None: there is none, so no packages are of interest.
         """
-        self._is_ours = python is not None and _is_ours(python)
+        self._is_ours = python is not None and is_ours(python)
         self._child: subprocess.Popen[bytes] | None = None
         if python is not None and not self._is_ours:
             self._child = subprocess.Popen(
@@ -158,10 +158,7 @@ class Interpreter:
             self._child.communicate()
 
 
-def _is_ours(python: str) -> bool:
-    """Whether a Python imports what this one does."""
-    return _folder(python) == _folder(sys.executable)
-
-
-def _folder(python: str) -> str:
-    return os.path.realpath(os.path.dirname(python))
+def is_ours(python: str) -> bool:
+    """Whether a Python is this one, perhaps under another name (``python3``): then it imports the same."""
+    there, here = os.path.abspath(python), os.path.abspath(sys.executable)
+    return os.path.dirname(there) == os.path.dirname(here) and os.path.realpath(there) == os.path.realpath(here)
