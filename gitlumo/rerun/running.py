@@ -22,7 +22,7 @@ from gitlumo.rerun.programs import Interpreter, NoSuchCommand, experiment_of, pr
 from gitlumo.silence import is_silent
 from gitlumo.store import layout
 from gitlumo.store.claim import alone
-from gitlumo.store.journal import Folder
+from gitlumo.store.journal import Folder, metrics_path
 from gitlumo.store.record import Record
 from gitlumo.store.shared import SharedJournal
 
@@ -171,7 +171,7 @@ class _Command(Experiment):
         self._journal.close()
         known = self._journal.saved  # type: ignore[union-attr]
         self._journal = SharedJournal(self._where, self._on_trouble, lambda: alone(lumo_dir))
-        file = MetricFile(os.path.join(lumo_dir, "metrics", f"{self.uid}.jsonl"))
+        file = MetricFile(metrics_path(lumo_dir, self.uid))
         if file.trouble:
             with self._safely("Metrics"):
                 raise file.trouble
