@@ -80,6 +80,9 @@ class Journal:
         elif not self._is_ours():  # somebody closed it, and its number may be that of another file now
             self._fd = -1
             self._open()
+        self._put(line)
+
+    def _put(self, line: bytes) -> None:
         data = b"\n" + line if self._torn else line
         try:
             written = os.write(self._fd, data)

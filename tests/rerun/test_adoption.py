@@ -13,6 +13,7 @@ import pytest
 
 from gitlumo.store import journal
 from tests.endings import NO_STRACE, has_strace
+from tests.test_soak import ROUNDS
 
 PYTHON = sys.executable
 
@@ -377,7 +378,7 @@ def places(script, git, repo, tmp_path):
     return made
 
 
-def check(place, runs, fsck, nothing_left):
+def check(place, runs, fsck):
     """However it was killed: no line told is lost, one run, ended."""
     recover(place)
     said = place / ".git/said"
@@ -418,7 +419,7 @@ def _cwd(pid):
 
 @pytest.mark.skipif(not has_strace(), reason=NO_STRACE)
 @pytest.mark.parametrize("when", range(1, 10))
-def test_the_script_is_killed_at_a_rename(places, runs, fsck, git, nothing_left, when):
+def test_the_script_is_killed_at_a_rename(places, runs, fsck, when):
     """Of which the adoption needs some: the note, the register, the folder, the names."""
     place = places[0]
     strace = ["strace", "-qq", "-o", "/dev/null", "-e", f"inject=rename,renameat2:signal=KILL:when={when}"]
@@ -426,31 +427,50 @@ def test_the_script_is_killed_at_a_rename(places, runs, fsck, git, nothing_left,
     done = subprocess.run(words, cwd=place, capture_output=True, timeout=60, check=False)
     assert done.returncode == -signal.SIGKILL
     assert b"Warning" not in done.stderr
-    run = check(place, runs, fsck, nothing_left)
+    run = check(place, runs, fsck)
     assert state(run) == "killed"
     assert run.exp_name in ("train", "digits")
 
 
-@pytest.mark.skipif(not has_strace(), reason=NO_STRACE)
-def test_the_runner_is_killed_at_a_system_call(places, runs, fsck, git, tmp_path, nothing_left):
-    """At some, from before its start to after its end; the script, if it has begun, goes on."""
-    trace = tmp_path / "trace"
-    words = ["git-lumo", "run", "-q", "--", PYTHON, "train.py"]
-    kinds = "openat,write,rename,unlink,mkdir,fsync,poll,wait4,flock"
-    subprocess.run(["strace", "-qq", "-o", trace, "-e", f"trace={kinds}", *words], cwd=places[0], check=True)
+RUN = ["git-lumo", "run", "-q", "--"]
+SCRIPT = [PYTHON, "train.py"]
+
+
+def kill_at_calls(places, runs, fsck, git, trace, before, after, count):
+    """Kill what ``after`` starts at system calls, from its first ``mkdir`` on (imports come before); how it ended."""
+    kinds = "openat,read,write,rename,unlink,mkdir,fsync,poll,wait4,flock,close,fstat"
+    strace = ["strace", "-qq", "-o", trace, "-e", f"trace={kinds}"]
+    subprocess.run([*before, *strace, *after], cwd=places[0], check=True)
     names = [line.partition("(")[0] for line in trace.read_text(errors="replace").splitlines() if line[0].isalpha()]
-    first = names.index("mkdir")  # imports come before
-    picked = range(first, len(names), max(1, (len(names) - first) // 10))
+    first = names.index("mkdir")
     ended = set()
-    for i, n in enumerate(picked):
+    for i, n in enumerate(range(first, len(names), max(1, (len(names) - first) // count))):
         place = places[i % 2]
         clear(place, git)
         fault = f"inject={names[n]}:signal=KILL:when={names[: n + 1].count(names[n])}"
-        subprocess.run(["strace", "-qq", "-o", "/dev/null", "-e", fault, *words], cwd=place, check=False, timeout=60)
+        strace = ["strace", "-qq", "-o", "/dev/null", "-e", fault]
+        subprocess.run([*before, *strace, *after], cwd=place, check=False, timeout=60)
         until = time.monotonic() + 60
         while stand_in(place):
             assert time.monotonic() < until
             time.sleep(0.02)
-        run = check(place, runs, fsck, nothing_left)
+        try:
+            run = check(place, runs, fsck)
+        except AssertionError as error:
+            raise AssertionError(f"killed at call {n} of {len(names)}, {fault}: {error}") from error
         ended.add(state(run) if run else None)
-    assert {"finished", "killed"} <= ended
+    return ended
+
+
+@pytest.mark.skipif(not has_strace(), reason=NO_STRACE)
+def test_the_runner_is_killed_at_a_system_call(places, runs, fsck, git, tmp_path):
+    """At some, from before its start to after its end; the script, if it has begun, goes on."""
+    assert {"finished", "killed"} <= kill_at_calls(places, runs, fsck, git, tmp_path / "t", [], [*RUN, *SCRIPT], 10)
+
+
+@pytest.mark.soak
+@pytest.mark.skipif(not has_strace(), reason=NO_STRACE)
+@pytest.mark.parametrize("who", ["runner", "script"])
+def test_soak_killed_at_many_system_calls(places, runs, fsck, git, tmp_path, who):
+    before, after = ([], [*RUN, *SCRIPT]) if who == "runner" else (RUN, SCRIPT)
+    kill_at_calls(places, runs, fsck, git, tmp_path / "t", before, after, 2 * ROUNDS)
