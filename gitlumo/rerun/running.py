@@ -26,7 +26,7 @@ from gitlumo.store.journal import Folder, metrics_path
 from gitlumo.store.record import Record
 from gitlumo.store.shared import SharedJournal
 
-_NOTED = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT") if hasattr(signal, name))
+_NOTED = tuple(number for number in streams.PASSED_ON if number != signal.SIGCONT)
 
 
 @dataclass(frozen=True)
