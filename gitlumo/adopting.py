@@ -50,20 +50,20 @@ class Adopted:
         """Leave the run to the runner: this process has recorded all that it will.
 
         Returns:
-            False where the runner has gone, or has handed the run over: then this process is to end it.
+            False where the runner has gone, or has handed the run over: then this process owns it, and is to end it.
 
         Raises:
             LumoError: If others hold the lock too long.
             OSError: If that cannot be written.
         """
         with alone(self.ledger.lumo_dir):
-            run = registered(self.ledger, self.uid)
-            if run is None or not _has_runner(self.ledger, run):
-                return False
-            note = shared.read_note(self.info_dir)
-            if note:
+            run, note = registered(self.ledger, self.uid), shared.read_note(self.info_dir)
+            has_runner = run is not None and _has_runner(self.ledger, run)
+            if note and has_runner:
                 shared.write_note(self.info_dir, note["pinfo"], note["image"], ended=True)
-        return True
+            elif note and run:
+                _own(self.ledger, run, note)
+        return has_runner
 
 
 def registered(ledger: Ledger, uid: str) -> OpenRun | None:
@@ -145,11 +145,16 @@ def hand_over(ledger: Ledger, uid: str) -> int | None:
         note = shared.read_note(run.info_dir) if run else None
         if run is None or note is None or not _is_alive(ledger, note):
             return None
-        command = (_info(run.info_dir, "pinfo").get("obj") or {}).get("argv")  # it stays the run's
-        pinfo = note["pinfo"]
-        _write_info(run.info_dir, "pinfo", {**pinfo, "obj": {**pinfo["obj"], "argv": command}})
-        journal.register(ledger.lumo_dir, uid, run.info_dir, image=note["image"])
-    return int(pinfo["pid"])
+        _own(ledger, run, note)
+    return int(note["pinfo"]["pid"])
+
+
+def _own(ledger: Ledger, run: OpenRun, note: dict[str, Any]) -> None:
+    """Let the process that has adopted a run be its owner; the runner's command stays the run's."""
+    command = (_info(run.info_dir, "pinfo").get("obj") or {}).get("argv")
+    pinfo = note["pinfo"]
+    _write_info(run.info_dir, "pinfo", {**pinfo, "obj": {**pinfo["obj"], "argv": command}})
+    journal.register(ledger.lumo_dir, run.uid, run.info_dir, image=note["image"])
 
 
 def united(given: dict[str, Any], said: dict[str, Any]) -> dict[str, Any]:

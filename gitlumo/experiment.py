@@ -288,9 +288,8 @@ class Experiment(Writing):
                     self._progress["ratio"] = 1.0
                 self._run_hooks("on_end")
                 published = self._publish("checkpoint" if self._adopted else "end")
-                if self._adopted and not self._is_let_go():
+                if self._adopted and not self._is_let_go():  # the runner was killed, or has left the run to us
                     self._adopted = None
-                    self._record_process()
                     published = self._publish("end")
                 self._say_what_is_lost(published)
                 self._mode = ENDED

@@ -60,7 +60,7 @@ class MetricFile:
             for line in lines:
                 yield from self._call(line)
             if len(self._rest) > _MAX_LINE:
-                self.bad, self._rest = self.bad + 1, b""
+                self._rest = b"\0"  # which no JSON has: the line will not count, whatever comes
         if last and self._rest:
             rest, self._rest = self._rest, b""
             yield from self._call(rest)

@@ -22,11 +22,11 @@ from gitlumo.rerun.programs import Interpreter, NoSuchCommand, experiment_of, pr
 from gitlumo.silence import is_silent
 from gitlumo.store import layout
 from gitlumo.store.claim import alone
-from gitlumo.store.journal import Folder
+from gitlumo.store.journal import Folder, metrics_path
 from gitlumo.store.record import Record
 from gitlumo.store.shared import SharedJournal
 
-_NOTED = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT") if hasattr(signal, name))
+_NOTED = tuple(number for number in streams.PASSED_ON if number != signal.SIGCONT)
 
 
 @dataclass(frozen=True)
@@ -176,7 +176,7 @@ class _Command(Experiment):
         self._journal.close()
         known = self._journal.saved  # type: ignore[union-attr]
         self._journal = SharedJournal(self._where, self._on_trouble, lambda: alone(lumo_dir))
-        file = MetricFile(os.path.join(lumo_dir, "metrics", f"{self.uid}.jsonl"))
+        file = MetricFile(metrics_path(lumo_dir, self.uid))
         if file.trouble:
             with self._safely("Metrics"):
                 raise file.trouble

@@ -17,7 +17,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from resource import struct_rusage
+from resource import RUSAGE_SELF, getrusage, struct_rusage
 
 from gitlumo import machine
 from gitlumo.rerun.programs import NoSuchCommand
@@ -25,7 +25,7 @@ from gitlumo.rerun.programs import NoSuchCommand
 _READ = 1024 * 1024
 _TICK = 0.2  # seconds between two calls of `tick`
 _PATIENCE = 3.0  # after the command's end, before it is said why its output is still read
-_PASSED_ON = tuple(
+PASSED_ON = tuple(
     getattr(signal, name)
     for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGALRM", "SIGCONT")
     if hasattr(signal, name)
@@ -41,15 +41,22 @@ class Ended:
         status: Its exit status; minus the signal that killed it.
         seconds: How long it ran.
         usage: What it and the children that it waited for have used (getrusage(2)).
+        ours: The greatest resident set of this process, as in ``usage``.
     """
 
     status: int
     seconds: float
     usage: struct_rusage
+    ours: int
 
     @property
-    def peak_memory(self) -> int:
-        """The greatest resident set of one of its processes, in bytes."""
+    def peak_memory(self) -> int | None:
+        """The greatest resident set of one of its processes, in bytes.
+
+        None where that is not known: what exec(2) leaves behind counts in Linux, so it is never less than ours was.
+        """
+        if self.usage.ru_maxrss <= self.ours:
+            return None
         return int(self.usage.ru_maxrss) * (1 if sys.platform == "darwin" else 1024)
 
 
@@ -89,7 +96,7 @@ def run(
     channels = _channels()
     wake, waker = os.pipe()
     os.set_blocking(waker, False)
-    heard = {number for number in _PASSED_ON if signal.getsignal(number) is not signal.SIG_IGN}
+    heard = {number for number in PASSED_ON if signal.getsignal(number) is not signal.SIG_IGN}
     heard |= {signal.SIGCHLD, signal.SIGWINCH}
     before = signal.pthread_sigmask(signal.SIG_BLOCK, heard)
     started = time.monotonic()
@@ -296,7 +303,8 @@ def _reap(pid: int, started: float) -> Ended | None:
     found, status, usage = os.wait4(pid, os.WNOHANG)
     if found == 0:
         return None
-    return Ended(os.waitstatus_to_exitcode(status), time.monotonic() - started, usage)
+    ours = getrusage(RUSAGE_SELF).ru_maxrss
+    return Ended(os.waitstatus_to_exitcode(status), time.monotonic() - started, usage, ours)
 
 
 def _copy(channel: _Channel, record: Callable[[str, bytes], None]) -> bool:

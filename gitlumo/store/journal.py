@@ -80,6 +80,9 @@ class Journal:
         elif not self._is_ours():  # somebody closed it, and its number may be that of another file now
             self._fd = -1
             self._open()
+        self._put(line)
+
+    def _put(self, line: bytes) -> None:
         data = b"\n" + line if self._torn else line
         try:
             written = os.write(self._fd, data)
@@ -385,9 +388,6 @@ def move(lumo_dir: str, run: OpenRun, info_dir: str) -> None:
         lumo_dir: gitlumo's folder in the git common dir.
         run: The run.
         info_dir: Where its folder is to lie: an empty one.
-
-    Raises:
-        OSError: If that cannot be done.
     """
     entry = {"info_dir": info_dir, "former": run.info_dir, "left": run.left, "image": run.image}
     write_whole(register_path(lumo_dir, run.uid), json.dumps(entry).encode())
@@ -397,12 +397,7 @@ def move(lumo_dir: str, run: OpenRun, info_dir: str) -> None:
 def register(lumo_dir: str, uid: str, info_dir: str, *, left: bool = False, image: str | None = None) -> None:
     """Note that a run has begun; or, with ``left``, that its owner has ended it and leaves its publishing to others.
 
-    Args:
-        lumo_dir: gitlumo's folder in the git common dir.
-        uid: The run.
-        info_dir: Its folder.
-        left: Whether its owner has ended it.
-        image: That of its owner; None: of this process.
+    ``image`` is that of its owner; None: of this process.
 
     Raises:
         OSError: If that cannot be written.
@@ -413,8 +408,9 @@ def register(lumo_dir: str, uid: str, info_dir: str, *, left: bool = False, imag
 
 def unregister(lumo_dir: str, uid: str) -> None:
     """Note that a run is wholly published."""
-    with contextlib.suppress(FileNotFoundError):  # somebody else published it
-        os.unlink(register_path(lumo_dir, uid))
+    for path in (metrics_path(lumo_dir, uid), register_path(lumo_dir, uid)):
+        with contextlib.suppress(FileNotFoundError):  # it had none; somebody else published it
+            os.unlink(path)
 
 
 def open_runs(lumo_dir: str) -> list[OpenRun]:
@@ -440,6 +436,11 @@ def open_runs(lumo_dir: str) -> list[OpenRun]:
         except (OSError, ValueError, KeyError, TypeError, RecursionError):
             continue
     return runs
+
+
+def metrics_path(lumo_dir: str, uid: str) -> str:
+    """Where the command of a run writes metrics, for ``git lumo run`` to read."""
+    return os.path.join(lumo_dir, "metrics", f"{uid}.jsonl")
 
 
 def register_path(lumo_dir: str, uid: str) -> str:

@@ -35,32 +35,41 @@ class SharedJournal(Journal):
         self._where, self._guard = where, guard
 
     def _write(self, line: bytes) -> None:
-        import fcntl
-
+        self._all_but_newline = False
         if self._fd >= 0 and not self._is_ours():
             self._fd = -1
-        while True:
-            if self._fd < 0:
-                self._open()
-            with contextlib.suppress(OSError):  # a file system without locks
-                fcntl.flock(self._fd, fcntl.LOCK_EX)
-            self._look()
-            following = os.path.join(self.info_dir, layout.chunk_path(self._chunk + 1))
-            if self._size < layout.HISTORY_CHUNK and not os.path.exists(following):
-                break
+        while not self._take():
             self.close()
             self._chunk += 1
         try:
-            super()._write(line)
+            self._put(line)
         finally:
             if self._fd >= 0:
-                with contextlib.suppress(OSError):
-                    fcntl.flock(self._fd, fcntl.LOCK_UN)
+                _lock(self._fd, False)
+
+    def _take(self) -> bool:
+        """Lock the chunk, and see how long it is now; False: it is full, or there is one after it."""
+        is_new = self._fd < 0
+        if is_new:
+            self._open()
+        _lock(self._fd, True)
+        if not is_new and os.fstat(self._fd).st_size == self._size:  # nobody else has written
+            return True
+        self._look()
+        following = os.path.join(self.info_dir, layout.chunk_path(self._chunk + 1))
+        return self._size < layout.HISTORY_CHUNK and not os.path.exists(following)
 
     def _open(self) -> None:
         with self._guard():
             self.info_dir = self._where()
             super()._open()
+
+
+def _lock(fd: int, on: bool) -> None:
+    import fcntl
+
+    with contextlib.suppress(OSError):  # a file system without locks
+        fcntl.flock(fd, fcntl.LOCK_EX if on else fcntl.LOCK_UN)
 
 
 def write_note(info_dir: str, pinfo: values.Json, image: str | None, *, ended: bool) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.benchmarks import again, asking, listing, metrics, place, scale, size, snapshot, starting, worktrees
+from tests.benchmarks import again, asking, listing, metrics, place, running, scale, size, snapshot, starting, worktrees
 from tests.benchmarks.figures import Figure
 
 CASES: dict[str, Callable[[Path, bool], list[Figure]]] = {
@@ -28,6 +28,7 @@ CASES: dict[str, Callable[[Path, bool], list[Figure]]] = {
     "large": scale.large,
     "asking": asking.asking,
     "worktree": worktrees.worktree,
+    "running": running.running,
     "rerun": again.again,
 }
 

@@ -147,6 +147,14 @@ def test_what_the_command_is_given(repo, lumo_run):
     assert done.stdout == b"in\ny 1 file\n"
 
 
+def test_the_memory_of_the_command_not_ours(repo, lumo_run, runs):
+    lumo_run("true", options=["-n", "small"])
+    lumo_run(PYTHON, "-c", "data = b'x' * 200_000_000", options=["-n", "large"])
+    peaks = {name: run.info["usage"]["peak_memory"] for name, run in runs().items()}
+    assert peaks["small"] is None
+    assert 200_000_000 < peaks["large"] < 300_000_000
+
+
 INHERITED = """
 import os, signal, sys
 mask = signal.pthread_sigmask(signal.SIG_BLOCK, [])
