@@ -150,12 +150,11 @@ def _values(there: argparse.Namespace, asked: argparse.Action | None, word: str)
     if known is None:
         return {}
     with contextlib.suppress(LumoError, OSError):
-        from gitlumo.cli.glance import look
         from gitlumo.cli.opening import open_here
 
         move(there)
         opened = open_here()
-        index = look(opened)
+        index = opened.index()
         try:
             return known(Asked(opened, index, asked, there.rest[1:], word))
         finally:
@@ -185,9 +184,11 @@ class Asked:
 
 def _runs(asked: Asked) -> dict[str, str]:
     """Runs whose test_name, or else ``EXP_NAME/TEST_NAME``, begins with a word; no record of the ledger is read."""
-    from gitlumo.store.pending import pending_runs
+    labels = []
+    if asked.opened.is_recording:
+        from gitlumo.store.pending import pending_runs
 
-    labels = [pending.record.name for pending in pending_runs(asked.opened.branch)]
+        labels = [pending.record.name for pending in pending_runs(asked.opened.branch)]
     found: dict[str, str] = {}
     for label in chain(reversed(labels), _published(asked)):
         exp_name, _, name = label.partition("/")
