@@ -144,6 +144,20 @@ if len(sys.argv) == 1: subprocess.run([sys.executable, __file__, 'child'], check
     assert run.values("n") == [1]
 
 
+def test_a_script_that_becomes_another_program(repo, script, lumo_run, runs, nothing_left):
+    """By exec: what it had adopted it records no more, and what it starts then is a run of its own."""
+    text = """
+n = len(sys.argv)
+exp = gitlumo.start('digits')
+exp.log({'n': n})
+if n < 3: os.execv(sys.executable, [sys.executable, *sys.argv, 'more'])
+"""
+    assert lumo_run(PYTHON, script(text)).returncode == 0
+    found = list(runs().values())
+    assert sorted(run.values("n") for run in found) == [[1], [2], [3]]
+    nothing_left()
+
+
 # -------------------------------------------------------------------------------------------------------- names
 
 

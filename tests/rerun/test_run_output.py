@@ -131,6 +131,20 @@ def test_a_reader_that_goes(repo, runs, nothing_left):
     nothing_left()
 
 
+def test_a_pipe_that_does_not_block(repo, runs):
+    """As node leaves behind: what it does not take at once is written when it does."""
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    words = ["git-lumo", "run", "-q", "-n", "d", "--", "head", "-c", "3000000", "/dev/zero"]
+    with subprocess.Popen(words, stdout=writer) as child:
+        os.close(writer)
+        size = 0
+        while piece := os.read(reader, 100_000):
+            size += len(piece)
+    os.close(reader)
+    assert (child.returncode, size) == (0, 3_000_000)
+
+
 def test_a_hundred_megabytes(repo, runs):
     """Counted, not timed; and no more of it in memory than a part."""
     line = "git-lumo run -q -n d -- head -c 100000000 /dev/zero | wc -c"

@@ -136,6 +136,16 @@ def test_colours_and_bars_are_recorded_as_they_came(repo, terminal, runs):
     assert runs()["d"].files["text/stdout.txt"] == b"\x1b[31m1%\r2%\rdone\n"
 
 
+def test_much_on_a_terminal(repo, terminal, runs):
+    data = b"".join(b"epoch %d\n" % n for n in range(100_000))
+    (repo / "data.log").write_bytes(data)
+    tty = terminal(*LUMO, "cat", "data.log")
+    assert tty.wait() == 0
+    assert tty.said == data.replace(b"\n", b"\r\n")
+    (whole,) = (path for path in (repo / ".git/lumo/blob").rglob("*") if path.is_file())
+    assert whole.read_bytes() == data
+
+
 COUNTS = """
 import os, signal, sys, time
 seen = []
