@@ -7,7 +7,7 @@ import os
 import resource
 import subprocess
 import sys
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from itertools import pairwise
 from pathlib import Path
 
@@ -231,6 +231,22 @@ def test_small_pieces_are_kept_whole_and_their_lines_at_once(tmp_path_factory, l
     assert (found or b"") == data
     end = max(data.rfind(b"\n"), data.rfind(b"\r")) + 1
     assert (left or b"") == data[:end]
+
+
+def test_files_are_made_where_the_run_lies_once_nobody_moves_it(tmp_path):
+    """Made a moment before, they would bring its former folder back."""
+    place = tmp_path / "former"
+
+    @contextmanager
+    def guard():
+        nonlocal place
+        place = tmp_path / "moved"
+        yield
+
+    output = Output(lambda: (str(place / "text"), str(place / "whole")), guard, lambda text: text)
+    output.feed(b"said\n")
+    assert output.finish(str(place / "whole")) == b"said\n"
+    assert not (tmp_path / "former").exists()
 
 
 @pytest.mark.parametrize(
