@@ -136,6 +136,21 @@ def test_the_runs_of_a_cluster_come_back(quadratic, lumo, fsck):
     fsck(quadratic)
 
 
+def test_what_another_machine_has_done_is_done(quadratic, lumo, git, tmp_path):
+    git("add", "q.py")
+    git("commit", "--quiet", "--message", "a sweep")
+    git("clone", "--quiet", "--bare", quadratic, tmp_path / "hub.git")
+    git("remote", "add", "origin", tmp_path / "hub.git")
+    git("clone", "--quiet", tmp_path / "hub.git", tmp_path / "node")
+    command = ["sweep", "-n", "m", "--grid", "lr=.1,.2,.3", "--", sys.executable, "q.py"]
+    lumo(*command, direct=True, cwd=tmp_path / "node", env={"FAIL": "1"})
+    git("push", "--quiet", "origin", "lumo_experiments", cwd=tmp_path / "node")
+    git("fetch", "--quiet", "origin")
+    done = lumo(*command, direct=True)
+    assert (done.status, done.err.splitlines()[:2]) == (0, ["m: 3 runs, of which 2 are done or go on", "  lr=.3"])
+    assert points([run for run in scans(lumo, "m") if run["state"] == "finished"], "lr") == [(0.1,), (0.2,), (0.3,)]
+
+
 def test_wrong_usage(quadratic, lumo):
     python = ["--", sys.executable, "q.py"]
     for words in (
