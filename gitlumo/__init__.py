@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from gitlumo.condition import C
     from gitlumo.errors import LumoError, LumoWarning
-    from gitlumo.experiment import Experiment, SimpleExperiment, start
+    from gitlumo.experiment import Experiment
     from gitlumo.hooks import ExpHook
     from gitlumo.seeding import seed_everything
+    from gitlumo.simple import SimpleExperiment, start
     from gitlumo.watcher import Watcher
 
 __version__ = "0.1.0"
@@ -32,8 +33,8 @@ _HOMES = {
     "C": "gitlumo.condition",
     "Watcher": "gitlumo.watcher",
     "Experiment": "gitlumo.experiment",
-    "SimpleExperiment": "gitlumo.experiment",
-    "start": "gitlumo.experiment",
+    "SimpleExperiment": "gitlumo.simple",
+    "start": "gitlumo.simple",
     "ExpHook": "gitlumo.hooks",
     "seed_everything": "gitlumo.seeding",
     "LumoError": "gitlumo.errors",

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 from gitlumo import arguments, exits, handing, hardware, ids, notebook, seeding, signals, values
 from gitlumo.errors import FormatError, InvalidValue, StateError
 from gitlumo.handing import Handed
-from gitlumo.hooks import BUILT_IN, ExpHook
+from gitlumo.hooks import ExpHook
 from gitlumo.recorded import ENDED, NEW, OPEN
 from gitlumo.silence import Silence, is_silent, slurm_is_unclear
 from gitlumo.store import layout, record
@@ -32,7 +32,7 @@ _GOES_ON = {"end": None, "finished": False}  # of a run that its script has ende
 
 
 class Experiment(Writing):
-    """One run. It runs only the hooks that it is given; :class:`SimpleExperiment` runs the built-in ones.
+    """One run. It runs only the hooks that it is given; :class:`gitlumo.SimpleExperiment` runs the built-in ones.
 
     Example:
         >>> with Experiment('digits') as exp:
@@ -410,33 +410,6 @@ class Experiment(Writing):
     def _repr_html_(self) -> str:
         """How a notebook shows it (IPython's rich display)."""
         return notebook.page(self)
-
-
-class SimpleExperiment(Experiment):
-    """A run with the built-in hooks: code snapshot, packages, last command, diary, exception, final report."""
-
-    built_in = BUILT_IN
-
-
-def start(
-    exp_name: str,
-    params: Any = None,
-    *,
-    test_name: str | None = None,
-    repo: str | os.PathLike[str] | None = None,
-    hooks: Iterable[ExpHook | type[ExpHook]] = (),
-    distributed: bool | None = None,
-    resume: str | None = None,
-) -> SimpleExperiment:
-    """Start a :class:`SimpleExperiment`; the arguments are those of :class:`Experiment`.
-
-    Raises:
-        InvalidName: For a name that breaks the rules.
-        InvalidValue: For parameters that cannot be stored; nothing is started then.
-        LumoError: See :meth:`Experiment.start`.
-    """
-    made = SimpleExperiment(exp_name, test_name, repo, hooks, params=params, distributed=distributed, resume=resume)
-    return made.start()
 
 
 def _hook(hook: ExpHook | type[ExpHook]) -> ExpHook:

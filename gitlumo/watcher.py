@@ -18,7 +18,8 @@ from gitlumo.revisions import Revisions
 from gitlumo.store import columns, trees
 from gitlumo.store.branch import Branch, View
 from gitlumo.store.columns import Column
-from gitlumo.store.index import Indexed, open_index
+from gitlumo.store.index import Indexed
+from gitlumo.store.indexing import open_index
 from gitlumo.store.pending import Pending, pending_runs
 from gitlumo.store.query import Found, Runs, TreeFiles, with_edits
 from gitlumo.store.record import Record

@@ -13,7 +13,7 @@ import gitlumo
 from gitlumo import C, Experiment, Watcher
 from gitlumo.errors import LumoError, NoSuchRun, UsageError
 from gitlumo.store import columns
-from gitlumo.store.index import open_index
+from gitlumo.store.indexing import open_index
 
 
 def record(exp_name="digits", metrics=None, tags=(), note="", **params):

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from gitlumo.cli.opening import Opened
 from gitlumo.errors import LumoError
-from gitlumo.store.index import FILE, Index, open_index
+from gitlumo.store.index import FILE, Index
 from gitlumo.store.query import Found
 
 _REPEATS = "id IN (SELECT run FROM fact WHERE key = (SELECT id FROM name WHERE name = 'rerun.from') AND value = ?)"
@@ -45,6 +45,8 @@ def _index(opened: Opened, *, make: bool) -> Iterator[Index | None]:
     branch, index = opened.branch, None
     if make or os.path.exists(os.path.join(branch.lumo_dir, FILE)):
         with contextlib.suppress(LumoError, OSError):
+            from gitlumo.store.indexing import open_index
+
             index = open_index(branch, branch.view(), opened.cache_root)
     try:
         yield index

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gitlumo import sparkline
-from gitlumo.cli import facts, lineage
+from gitlumo.cli import facts
 from gitlumo.cli.opening import Opened, open_here
 from gitlumo.cli.terminal import STATE_COLOURS, Screen, printable, screen, shorten
 from gitlumo.errors import LumoError, UsageError
 from gitlumo.store import columns
-from gitlumo.store.layout import metric_name
-from gitlumo.store.query import Found
-from gitlumo.store.record import to_json
+
+if TYPE_CHECKING:
+    from gitlumo.store.query import Found
 
 CURVE_WIDTH = 32
 FILES_SHOWN = 20
@@ -68,6 +67,8 @@ def run(args: argparse.Namespace) -> int:
             for line in metric_lines(found, args.metric):
                 out.line(line)
         else:
+            from gitlumo.cli import lineage
+
             for heading, lines in sections(found, opened.branch.has_code, lineage.lines(opened, found)):
                 _print_section(out, found, heading, lines)
     return 0
@@ -86,6 +87,8 @@ def _plot(names: Sequence[str], keys: Sequence[str]) -> int:
     known = sorted(set().union(*metrics.values()))
     for key in keys:
         if key not in known:
+            import difflib
+
             near = difflib.get_close_matches(key, known, 3)
             hint = f"did you mean {' or '.join(near)}?" if near else f"there are: {', '.join(known) or 'none'}"
             lacks = f"{every[0].label} has no" if len(every) == 1 else "none of these runs has a"
@@ -98,6 +101,8 @@ def _plot(names: Sequence[str], keys: Sequence[str]) -> int:
 
 
 def _as_json(found: Found, metric: str | None, history: bool) -> str:
+    from gitlumo.store.record import to_json
+
     if metric:
         return to_json({}, found.record.history(metric))
     return to_json(found.record.properties, found.record.history() if history else None)
@@ -142,6 +147,8 @@ def _recorded(found: Found, path: str) -> bytes | None:
 def metric_lines(found: Found, key: str) -> Iterator[str]:
     """The history of one metric: its curve, then a line a value."""
     points = found.record.history(key)
+    from gitlumo.store.layout import metric_name
+
     name = metric_name(key)
     yield sparkline.draw([point[name] for point in points], CURVE_WIDTH)
     yield f"{'step':>10} {'time':>12}  {printable(key)}"

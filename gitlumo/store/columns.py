@@ -11,11 +11,12 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gitlumo import values
-from gitlumo.store import record
-from gitlumo.store.record import Record
+
+if TYPE_CHECKING:
+    from gitlumo.store.record import Record
 
 FIELDS = {
     "exp": "the exp_name",
@@ -55,6 +56,8 @@ def columns_of(run: Record) -> dict[str, Column]:
     Raises:
         FormatError: If a file of it is damaged.
     """
+    from gitlumo.store import record
+
     progress, edited = run.progress, run.edited
     git, pinfo = (_map(run.info(key)) for key in ("git", "pinfo"))
     start, end = values.time_seconds(progress.get("start")), values.time_seconds(progress.get("end"))

@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from gitlumo import ids, machine
-from gitlumo.git import untracked
 from gitlumo.git.objects import BLOB, object_id
 from gitlumo.store import layout
 
@@ -300,6 +299,8 @@ class Folder:
             return "a path over 1,000 bytes"
         if not entry.is_dir(follow_symlinks=False) and not entry.is_file(follow_symlinks=False):
             return "not a file"
+        from gitlumo.git import untracked
+
         if untracked.is_secret(os.fsencode(entry.name)) and not layout.is_own(path):
             return untracked.SECRET
         if not os.access(entry.path, os.R_OK):

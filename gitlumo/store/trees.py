@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+from gitlumo import ids
 from gitlumo.git.objects import (
     FILE_MODE,
     TREE,
@@ -85,12 +86,7 @@ class Place:
     @property
     def label(self) -> str:
         """``<exp_name>/<test_name>``."""
-        return label_of(self.path)
-
-
-def label_of(path: str) -> str:
-    """``<exp_name>/<test_name>`` of the run at a path."""
-    return f"{path.partition('/')[0]}/{path.rpartition('/')[2]}"
+        return ids.label_of(self.path)
 
 
 def places(objects: Objects, root: str | None) -> Iterator[Place]:

@@ -17,8 +17,9 @@ import pytest
 from gitlumo import Experiment, SimpleExperiment
 from gitlumo.cli.opening import open_here
 from gitlumo.git.objects import read_blob, read_tree, walk
-from gitlumo.store import columns, index, trees
-from gitlumo.store.index import FILE, open_index
+from gitlumo.store import columns, indexing, trees
+from gitlumo.store.index import FILE
+from gitlumo.store.indexing import open_index
 from gitlumo.store.query import TreeFiles
 from gitlumo.store.record import Record
 
@@ -103,7 +104,7 @@ def test_of_a_run_it_reads_what_says_something(repo, tmp_path, monkeypatch):
     with SimpleExperiment("digits", params={"lr": 0.1}) as exp:
         exp.log({"loss": 1.0})
     read = []
-    monkeypatch.setattr(index, "read_blob", lambda objects, id: read.append(id) or read_blob(objects, id))
+    monkeypatch.setattr(indexing, "read_blob", lambda objects, id: read.append(id) or read_blob(objects, id))
     (found,) = asked(tmp_path).values()
     assert found["name"] == exp.test_name
     assert found["command"]
@@ -168,7 +169,7 @@ def test_damaged_it_is_made_anew(repo, tmp_path, damage, capfd):
 
 def test_a_repository_that_cannot_be_written(repo, tmp_path, monkeypatch):
     record(seed=1)
-    make = index._make
+    make = indexing._make
 
     def refuse(path, view):
         if path.startswith(str(repo)) or (nowhere and path.startswith(str(tmp_path))):
@@ -176,7 +177,7 @@ def test_a_repository_that_cannot_be_written(repo, tmp_path, monkeypatch):
         make(path, view)
 
     nowhere = False
-    monkeypatch.setattr(index, "_make", refuse)
+    monkeypatch.setattr(indexing, "_make", refuse)
     assert len(asked(tmp_path)) == 1
     assert list((tmp_path / "cache").iterdir())
     shutil.rmtree(tmp_path / "cache")
@@ -205,7 +206,7 @@ def test_a_damaged_run_is_named_and_the_others_are_there(repo, tmp_path):
 ASK = """
 import sys
 from gitlumo.cli.opening import open_here
-from gitlumo.store.index import open_index
+from gitlumo.store.indexing import open_index
 opened = open_here()
 found = open_index(opened.branch, opened.branch.view(), '/nonexistent')
 print(sum(1 for _ in found.runs()), sum(value for _, value in found.column('params.seed')))
@@ -223,16 +224,16 @@ def test_many_ask_at_once(repo, tmp_path):
 
 KILLED = """
 import sys
-from gitlumo.store import index
+from gitlumo.store import indexing
 
-index.BATCH = 1
-fill = index._fill
+indexing.BATCH = 1
+fill = indexing._fill
 
 def slowly(connection, *rest):
     print('go', flush=True)  # from here on it is written; a run takes about a ms
     fill(connection, *rest)
 
-index._fill = slowly
+indexing._fill = slowly
 exec(sys.argv[1])
 """
 
