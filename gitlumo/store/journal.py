@@ -324,7 +324,7 @@ class Folder:
         blob = Blob(
             path,
             object_id(hash_name, BLOB, data),
-            data if len(data) < _LAZY else lambda: self.read(path) or b"",
+            data if (size := len(data)) < _LAZY else lambda: (self.read(path) or b"")[:size],  # history grows
         )
         if begun - signature[2] > _RACY_NS:
             self._known[path] = signature, blob
