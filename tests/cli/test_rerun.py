@@ -286,7 +286,7 @@ def test_words_are_words(digits, lumo):
 def test_two_at_once_in_work_trees_of_their_own(digits, lumo, fsck):
     (digits / "helper.py").write_text("import time, os\ntime.sleep(1)\nWORD = os.getcwd()\n")
     assert train(digits) == 0
-    command = ["git-lumo", "rerun", "@", "-q", "lr=2"]
+    command = ["git-lumo", "rerun", shown(lumo, "@")["uid"], "-q", "lr=2"]
     both = [subprocess.Popen(command, cwd=digits, stdout=subprocess.PIPE, text=True) for _ in range(2)]
     said = {process.communicate()[0] for process in both}
     assert [process.returncode for process in both] == [0, 0]
