@@ -6,7 +6,7 @@ import argparse
 import sys
 
 from gitlumo import arguments
-from gitlumo.cli.opening import natural, open_here
+from gitlumo.cli.opening import natural, open_here, positive
 from gitlumo.cli.run import end_as
 from gitlumo.cli.terminal import printable
 from gitlumo.errors import LumoError, UsageError
@@ -29,9 +29,9 @@ def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("exp", metavar="EXP", nargs="?", help="the run; with --where none")
     parser.add_argument("changes", metavar="K=V", nargs="*", help="a parameter's new value; argv[3]=V for a word")
     parser.add_argument("--where", metavar="EXPR", help="all runs that are like that, and not redone: 'state = failed'")
-    parser.add_argument("-j", "--jobs", metavar="N", type=_count, default=1, help="with --where: N at a time")
+    parser.add_argument("-j", "--jobs", metavar="N", type=positive, default=1, help="with --where: N at a time")
     parser.add_argument("--seed", metavar="S", type=_seed, help="the seed; with --repeat the first of them")
-    parser.add_argument("--repeat", metavar="N", type=_count, help="N runs, each with a seed of its own")
+    parser.add_argument("--repeat", metavar="N", type=positive, help="N runs, each with a seed of its own")
     parser.add_argument("--here", action="store_true", help="in your own work tree, with the code as it is there now")
     parser.add_argument(
         "--link", metavar="PATH", action="append", default=[], help="link a file or folder of your tree"
@@ -117,11 +117,4 @@ def _seed(text: str) -> int:
     value = natural(text)
     if value >= 2**31:
         raise argparse.ArgumentTypeError(f"{text} is no seed that every library takes; it can be 0 to 2147483647")
-    return value
-
-
-def _count(text: str) -> int:
-    value = natural(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError("it can be 1 or more")
     return value

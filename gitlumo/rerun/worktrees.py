@@ -22,6 +22,7 @@ from gitlumo.errors import GitError, LumoError
 from gitlumo.git import filling, worktree
 from gitlumo.git.repository import Repository
 from gitlumo.rerun import links
+from gitlumo.store.claim import hold
 
 KEPT_FOR = 14 * 86400.0  # seconds since it was last used
 KEPT = 10  # idle ones of a repository
@@ -223,35 +224,12 @@ def _reason(slot: str) -> str:
 @contextlib.contextmanager
 def _locked(slot: str) -> Iterator[bool]:
     """Try to get a slot for this process; who dies lets go, and no child inherits it."""
-    fd = _lock(os.path.join(slot, "lock"))
+    fd = hold(os.path.join(slot, "lock"))
     try:
         yield fd is not None
     finally:
         if fd is not None:
             os.close(fd)
-
-
-def _lock(path: str) -> int | None:
-    """A descriptor that holds the flock of a file; None: another process has it, or the slot was tidied away."""
-    try:
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except FileNotFoundError:
-        return None
-    try:
-        import fcntl
-
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if os.path.samestat(os.stat(path), os.fstat(fd)):
-            return fd
-    except (BlockingIOError, FileNotFoundError):
-        pass
-    except ImportError:  # a system without flock
-        return fd
-    except BaseException:
-        os.close(fd)
-        raise
-    os.close(fd)
-    return None
 
 
 def _is_lived_in(slot: str) -> bool:

@@ -286,12 +286,24 @@ def test_words_are_words(digits, lumo):
 def test_two_at_once_in_work_trees_of_their_own(digits, lumo, fsck):
     (digits / "helper.py").write_text("import time, os\ntime.sleep(1)\nWORD = os.getcwd()\n")
     assert train(digits) == 0
-    command = ["git-lumo", "rerun", "@", "-q", "lr=2"]
+    name = shown(lumo, "@")["test_name"]
+    command = ["git-lumo", "rerun", name, "-q", "lr=2"]  # @ would be the one that the other has begun
     both = [subprocess.Popen(command, cwd=digits, stdout=subprocess.PIPE, text=True) for _ in range(2)]
     said = {process.communicate()[0] for process in both}
     assert [process.returncode for process in both] == [0, 0]
     assert len(said) == 2
     fsck(digits)
+
+
+def test_two_that_redo_the_same_runs_redo_each_once(digits, lumo):
+    for _ in range(3):
+        train(digits, "--fail", "3")
+    command = ["git-lumo", "rerun", "--where", "state = failed", "fail="]
+    both = [subprocess.Popen(command, cwd=digits, stderr=subprocess.DEVNULL) for _ in range(2)]
+    for process in both:
+        process.wait()
+    reruns = [run["rerun"]["from"] for run in listed(lumo) if (run["rerun"] or {}).get("from")]
+    assert len(reruns) == len(set(reruns)) == 3
 
 
 def test_launchers_that_start_several_processes(digits, lumo, tmp_path):
