@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -36,43 +37,60 @@ def _here(options: Mapping[str, str], folder: str) -> Launcher:
     return run_here
 
 
-def _submitit(cluster: str, options: Mapping[str, str], folder: str) -> Launcher:
+def _submitit(name: str, cluster: str, options: Mapping[str, str], folder: str) -> Launcher:
     """Jobs of a cluster, by submitit: each waits in the cluster's queue, ``parallel`` of them at most at a time."""
     try:
         import submitit
     except ImportError:
-        raise LumoError(f"--launcher {cluster} needs submitit; type: pip install 'gitlumo[slurm]'") from None
+        raise LumoError(f"--launcher {name} needs submitit; type: pip install 'gitlumo[slurm]'") from None
     try:
         executor = submitit.AutoExecutor(folder=os.path.join(folder, "%j"), cluster=cluster)
-        executor.update_parameters(**{name: value_of(value) for name, value in options.items()})
+        executor.update_parameters(**{key: value_of(value) for key, value in options.items()})
     except (NameError, TypeError, RuntimeError, AssertionError) as error:
-        raise UsageError(f"--launcher {cluster}: {error}") from None
+        raise UsageError(f"--launcher {name}: {error}") from None
     return partial(_by_submitit, executor)
 
 
 def _by_submitit(executor: Any, jobs: Iterable[Job], parallel: int, stop: Stop) -> Iterator[Done | Job]:
     waiting, running = iter(jobs), list[tuple[Job, Any]]()
-    is_over = False
+    is_over = is_cancelled = False
     while True:
         while len(running) < parallel and not is_over and not stop:
             job = next(waiting, None)
             if job is None:
                 is_over = True
                 break
-            running.append((job, executor.submit(run_one, job, {})))
+            with _unheard():
+                running.append((job, executor.submit(run_one, job, {})))
             yield job
         if not running:
             return
-        if stop:
+        if stop and not is_cancelled:
+            is_cancelled = True
             for _, submitted in running:
                 submitted.cancel(check=False)
         for pair in [pair for pair in running if pair[1].done()]:
             running.remove(pair)
-            yield _result(*pair)
+            yield _result(*pair, stop)
         time.sleep(_PAUSE)
 
 
-def _result(job: Job, submitted: Any) -> Done:
+@contextlib.contextmanager
+def _unheard() -> Iterator[None]:
+    """No process is started with our standard error: submitit's own prints a traceback when it is cancelled."""
+    ours = os.dup(2)
+    with open(os.devnull, "wb") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(ours, 2)
+        os.close(ours)
+
+
+def _result(job: Job, submitted: Any, stop: Stop) -> Done:
+    if stop.number is not None and not submitted.paths.result_pickle.exists():  # submitit would wait 15 s for it
+        return Done(job, 128 + stop.number, "cancelled")
     try:
         found = submitted.result()
     except Exception as error:  # whatever the cluster says
@@ -82,6 +100,6 @@ def _result(job: Job, submitted: Any) -> Done:
 
 LAUNCHERS: dict[str, Callable[[Mapping[str, str], str], Launcher]] = {
     "local": _here,
-    "slurm": partial(_submitit, "slurm"),
-    "submitit": partial(_submitit, "local"),
+    "slurm": partial(_submitit, "slurm", "slurm"),
+    "submitit": partial(_submitit, "submitit", "local"),
 }

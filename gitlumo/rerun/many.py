@@ -186,6 +186,10 @@ def run_one(job: Job, variables: Mapping[str, str], stop: Stop | None = None) ->
         children.add(child)
         try:
             status = child.wait()
+        except KeyboardInterrupt:  # a launcher that cancels a job may tell this process only
+            child.terminate()
+            child.wait()
+            raise
         finally:
             children.discard(child)
         return Done(job, status, _tail(said.fileno()) if status else "")

@@ -136,6 +136,30 @@ def test_the_runs_of_a_cluster_come_back(quadratic, lumo, fsck):
     fsck(quadratic)
 
 
+@pytest.mark.parametrize("number", [2, 15])
+def test_a_cluster_s_jobs_are_cancelled(quadratic, lumo, fsck, number):
+    command = ["git-lumo", "sweep", "-n", "k", "--grid", "lr=1..3", "--launcher", "submitit", "-j", "2", "--"]
+    with subprocess.Popen(
+        [*command, sys.executable, "q.py"],
+        env={**os.environ, "SLEEP": "60"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    ) as sweep:
+        until = time.monotonic() + 60
+        while len(scans(lumo, "k")) < 2 and time.monotonic() < until:
+            time.sleep(0.05)
+        sweep.send_signal(number)  # the key was not pressed here, or this is no terminal: only the sweep hears of it
+        _, said = sweep.communicate(timeout=30)
+    assert sweep.returncode == 128 + number
+    assert (b"Traceback" in said, said.count(b": cancelled")) == (False, 2), said
+    until = time.monotonic() + 10
+    while any(run["state"] == "running" for run in scans(lumo, "k")) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert [run["state"] for run in scans(lumo, "k")] == ["failed", "failed"]
+    fsck(quadratic)
+
+
 def test_wrong_usage(quadratic, lumo):
     python = ["--", sys.executable, "q.py"]
     for words in (
