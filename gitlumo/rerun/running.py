@@ -174,8 +174,10 @@ class _Command(Experiment):
         """Run the command to its end, and end the run; returns the command's status."""
         lumo_dir = self.ledger.lumo_dir
         self._journal.close()
-        known = self._journal.saved  # type: ignore[union-attr]
+        unsaved = self._journal.unsaved  # type: ignore[union-attr]
+        known = {path: data for path, (_, data) in self._journal.saved.items()} | unsaved  # type: ignore[union-attr]
         self._journal = SharedJournal(self._where, self._on_trouble, lambda: alone(lumo_dir))
+        self._journal.unsaved |= unsaved
         file = MetricFile(metrics_path(lumo_dir, self.uid))
         if file.trouble:
             with self._safely("Metrics"):
@@ -216,14 +218,15 @@ class _Command(Experiment):
             self._warn(f"{self.label}: {file.bad} lines in ${VARIABLE} are no metrics; see 'git lumo run --help'")
         with self._safely("Register"):
             adopting.close(self.ledger, self.uid)
-        self._go_along({path: data for path, (_, data) in known.items()})
+        is_whole = self._go_along(known)
         self._keep(outputs)
         with self._safely("Register"):
             heir = adopting.hand_over(self.ledger, self.uid)
             if heir:
                 self._leave_to(heir)
                 return ended.status
-        self._catch_up()
+        if is_whole:
+            self._catch_up()
         self._end_with(ended)
         return ended.status
 
@@ -246,11 +249,14 @@ class _Command(Experiment):
     def _public_text(self, text: str) -> str:
         return privacy.public_text(text, self.repository.location.work_tree)
 
-    def _go_along(self, known: Mapping[str, bytes]) -> None:
+    def _go_along(self, known: Mapping[str, bytes]) -> bool:
         """Go to where the command's script has moved the run.
 
         Args:
             known: The run's files as they were when it began: should the command have removed them.
+
+        Returns:
+            Whether the run's folder says which run it is; a full disk may have taken nothing of it.
         """
         self._journal.close()
         self._folder = Folder(self._where(), self.settings.snapshot_max_file)
@@ -260,7 +266,10 @@ class _Command(Experiment):
         if layout.read_identity(self._folder.read) is None:
             for path, data in known.items():
                 self._journal.save(path, data)
-        self.exp_name, self.test_name = self.load_info("exp_name"), self.load_info("test_name")
+        identity = layout.read_identity(self._folder.read)
+        if identity is not None:
+            self.exp_name, self.test_name = identity.exp_name, identity.test_name
+        return identity is not None
 
     def _catch_up(self) -> None:
         """Read what the command's script has made of the run: how far it is, its hooks, its metrics."""
