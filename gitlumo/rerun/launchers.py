@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -12,6 +11,7 @@ from typing import Any
 from gitlumo.errors import LumoError, UsageError
 from gitlumo.parameters import value_of
 from gitlumo.rerun.many import Done, Job, Launcher, Stop, run_here, run_one
+from gitlumo.rerun.streams import unheard
 
 _PAUSE = 0.2  # seconds between two looks at what runs elsewhere
 
@@ -60,7 +60,7 @@ def _by_submitit(executor: Any, jobs: Iterable[Job], parallel: int, stop: Stop) 
             if job is None:
                 is_over = True
                 break
-            with _unheard():
+            with unheard(2):  # submitit's own processes print tracebacks when they are cancelled
                 running.append((job, executor.submit(run_one, job, {})))
             yield job
         if not running:
@@ -73,19 +73,6 @@ def _by_submitit(executor: Any, jobs: Iterable[Job], parallel: int, stop: Stop) 
             running.remove(pair)
             yield _result(*pair, stop)
         time.sleep(_PAUSE)
-
-
-@contextlib.contextmanager
-def _unheard() -> Iterator[None]:
-    """No process is started with our standard error: submitit's own prints a traceback when it is cancelled."""
-    ours = os.dup(2)
-    with open(os.devnull, "wb") as nowhere:
-        os.dup2(nowhere.fileno(), 2)
-    try:
-        yield
-    finally:
-        os.dup2(ours, 2)
-        os.close(ours)
 
 
 def _result(job: Job, submitted: Any, stop: Stop) -> Done:
