@@ -30,6 +30,7 @@ _YOUNG = 60.0  # seconds in which the slot of a process that has just made it is
 _REASON = "gitlumo runs recorded code here: "
 _MADE = ("commit", "name", "missing", "hollow", "nested")  # what "ready" says
 _COMPILED = "__pycache__"
+_ELSEWHERE = "'git config lumo.cacheRoot DIR' names another place"
 
 
 @dataclass
@@ -87,16 +88,18 @@ def lease(repository: Repository, cache_root: str, commit: str) -> Iterator[Leas
 
     Raises:
         GitError: If git cannot make it; nothing is left then.
-        OSError: If the cache root cannot be written.
+        LumoError: If the cache root cannot be written.
     """
     pool = _pool(repository, cache_root)
     try:
         os.makedirs(pool, mode=0o700, exist_ok=True)
     except OSError as error:
-        hint = "'git config lumo.cacheRoot DIR' names another place"
-        raise LumoError(f"{pool} cannot be made: {error.strerror}\n{hint}") from None
+        raise LumoError(f"{pool} cannot be made: {error.strerror}\n{_ELSEWHERE}") from None
     with contextlib.ExitStack() as stack:
-        taken = _idle(stack, repository, pool, commit) or _new(stack, repository, pool, commit)
+        try:
+            taken = _idle(stack, repository, pool, commit) or _new(stack, repository, pool, commit)
+        except OSError as error:
+            raise LumoError(f"{error.filename or pool} cannot be written: {error.strerror}\n{_ELSEWHERE}") from None
         try:
             yield taken
         finally:
