@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 
 from gitlumo import arguments
@@ -20,6 +21,7 @@ where the command has them (--lr=0.1, --lr 0.1, lr=0.1), else added in its style
 """
 
 
+_STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)  # end --repeat; a lack of memory does not
 INTERMIXED = True  # K=V may stand after options, too
 
 
@@ -84,10 +86,10 @@ def run(args: argparse.Namespace) -> int:
         outcome, unmet = again.rerun(opened.branch, found, request, seed, number, say)
         for line in unmet:
             print(f"warning: {printable(line)}", file=sys.stderr)
-        if outcome.status < 0 or outcome.status == 130:
-            return end_as(outcome.status)
         worst = worst or outcome.status or (1 if unmet else 0)
-    return worst
+        if (-outcome.status if outcome.status < 0 else outcome.status - 128) in _STOPS:
+            break
+    return end_as(worst)
 
 
 def _changes(words: list[str]) -> dict[str, str]:

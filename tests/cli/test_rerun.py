@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -304,6 +305,22 @@ def test_two_that_redo_the_same_runs_redo_each_once(digits, lumo):
         process.wait()
     reruns = [run["rerun"]["from"] for run in listed(lumo) if (run["rerun"] or {}).get("from")]
     assert len(reruns) == len(set(reruns)) == 3
+
+
+def test_a_repetition_that_is_killed_does_not_end_the_others(repo, lumo):
+    dies = "import os, signal\nif os.environ['LUMO_SEED'] == '8':\n    os.kill(os.getpid(), signal.%s)\n"
+    for name, count in (("SIGKILL", 3), ("SIGTERM", 2)):
+        (repo / "dies.py").write_text("import os\nos.environ.setdefault('LUMO_SEED', '1')\n" + dies % name)
+        assert lumo("run", "-n", name, "--", sys.executable, "dies.py", direct=True).status == 0
+        done = lumo("rerun", "@", "--repeat", "3", "--seed", "7", direct=True)
+        assert done.status == -getattr(signal, name), done.err
+        runs = [run for run in listed(lumo) if run["exp_name"] == name and (run["rerun"] or {}).get("from")]
+        assert [run["rerun"]["seed"] for run in reversed(runs)] == [7, 8, 9][:count]
+
+
+def test_where_nothing_is_recorded_no_change_is_missed(digits, lumo):
+    done = lumo("rerun", "@", "lr=0.9", direct=True, env={"LUMO_DISABLED": "1"})
+    assert (done.status, "warning" in done.err) == (0, False), done.err
 
 
 GOES = """\
