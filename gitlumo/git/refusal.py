@@ -81,7 +81,11 @@ _CAUSES = (
         "{remote}: there is no repository at its address",
         "is it right?  {url}",
     ),
-    (r"\.lock': File exists|cannot lock ref", "a ref is locked here, or at {remote}", "wait a moment; if it stays: git lumo doctor"),
+    (
+        r"\.lock': File exists|cannot lock ref",
+        "a ref is locked, here or at {remote}",
+        "type the same again in a moment; if the lock stays, somebody was killed: remove the file that is named above",
+    ),
     (_NETWORK, "{remote}: the connection failed or broke off", "type the same again; nothing is lost"),
 )  # fmt: skip
 

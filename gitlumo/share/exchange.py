@@ -132,10 +132,7 @@ def push(
     before = repository.refs.read(remote.tracking)
     standstills = 0
     for attempt in range(ATTEMPTS):
-        commit = _settle(ledger, None)
-        if commit is None:
-            raise LumoError("there are no runs to share yet\ntype 'git lumo help' to see how to record one")
-        commit = choose() if choose else commit
+        commit = ready(ledger, choose)
         approve(commit)
         try:
             transport.push(repository, remote.name, commit, remote.ref, show)
@@ -149,6 +146,18 @@ def push(
         _track(ledger, remote, commit)
         return Pushed(remote, before, commit)
     raise AssertionError("unreachable")
+
+
+def ready(ledger: Ledger, choose: Callable[[], str] | None = None) -> str:
+    """The commit that a push would send: what dead runs left and what remotes had is in it.
+
+    Raises:
+        LumoError: If there is nothing to push, or the ledger cannot be written.
+    """
+    tip = _settle(ledger, None)
+    if tip is None:
+        raise LumoError("there are no runs to share yet\nrecord one:  git lumo run -- COMMAND")
+    return choose() if choose else tip
 
 
 def _settle(ledger: Ledger, fetched: str | None) -> str | None:
