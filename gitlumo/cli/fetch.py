@@ -6,7 +6,7 @@ import argparse
 
 from gitlumo.cli.opening import Opened, open_here
 from gitlumo.cli.terminal import printable
-from gitlumo.cli.wire import show
+from gitlumo.cli.wire import interruptible, show
 from gitlumo.share import remotes
 from gitlumo.share.exchange import Fetched, fetch
 
@@ -20,7 +20,8 @@ def options(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Fetch, and say what came."""
     opened = open_here()
-    fetched = fetch(opened.branch, remotes.choose(opened.branch, args.remote), show(args.quiet))
+    with interruptible("fetch"):
+        fetched = fetch(opened.branch, remotes.choose(opened.branch, args.remote), show(args.quiet))
     if not args.quiet:
         for line in told(opened, fetched):
             print(printable(line))

@@ -7,7 +7,7 @@ import argparse
 from gitlumo.cli import fetch
 from gitlumo.cli.opening import Opened, open_here
 from gitlumo.cli.terminal import printable
-from gitlumo.cli.wire import show
+from gitlumo.cli.wire import interruptible, show
 from gitlumo.git.objects import Staging, read_commit
 from gitlumo.share import remotes
 from gitlumo.share.exchange import Pulled, pull
@@ -24,7 +24,8 @@ def run(args: argparse.Namespace) -> int:
     """Pull, and say what came."""
     opened = open_here()
     ledger = Ledger(opened.repository, opened.settings)
-    pulled = pull(ledger, remotes.choose(ledger, args.remote), show(args.quiet))
+    with interruptible("pull"):
+        pulled = pull(ledger, remotes.choose(ledger, args.remote), show(args.quiet))
     if not args.quiet:
         for line in told(opened, pulled):
             print(printable(line))

@@ -10,7 +10,7 @@ from typing import Any
 from gitlumo.cli import facts
 from gitlumo.cli.opening import Opened, open_here
 from gitlumo.cli.terminal import printable, shorten
-from gitlumo.cli.wire import show
+from gitlumo.cli.wire import interruptible, show
 from gitlumo.errors import LumoError, NoSuchRun
 from gitlumo.share import remotes
 from gitlumo.share.exchange import Pushed, push, ready
@@ -48,8 +48,11 @@ def run(args: argparse.Namespace) -> int:
     try:
         if args.dry_run:
             approval(ready(ledger, choose))
+            if not (approval.something or args.quiet or args.json):
+                print(printable(f"nothing would leave: {remote.name} has it all"))
             return 0
-        pushed = push(ledger, remote, approval, show(args.quiet or args.json), choose)
+        with interruptible("push"):
+            pushed = push(ledger, remote, approval, show(args.quiet or args.json), choose)
         sent = True
     finally:
         if selection:
@@ -82,6 +85,7 @@ class _Approval:
     def __init__(self, opened: Opened, remote: Remote, args: argparse.Namespace):
         self._opened, self._remote, self._args = opened, remote, args
         self._shown = False
+        self.something = False
 
     def __call__(self, commit: str) -> None:
         leaving = look(self._opened.repository, commit, self._remote)
@@ -90,7 +94,7 @@ class _Approval:
         elif not self._args.quiet and not self._shown:
             for line in lines(leaving, self._remote):
                 print(printable(line), flush=True)
-        self._shown = True
+        self._shown, self.something = True, leaving.objects > 0
         if leaving.secrets and not self._args.yes:
             listed = [f"  {secret.path}: {secret.token}" for secret in leaving.secrets[:SECRETS_SHOWN]]
             more = len(leaving.secrets) - len(listed)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import sys
+from collections.abc import Iterator
 
 from gitlumo.git.transport import Show
 
@@ -20,3 +22,13 @@ def show(quiet: bool = False) -> Show | None:
 def _relay(data: bytes) -> None:
     sys.stderr.buffer.write(_STEERING.sub(b"?", data))
     sys.stderr.buffer.flush()
+
+
+@contextlib.contextmanager
+def interruptible(verb: str) -> Iterator[None]:
+    """On Ctrl-C say what that means."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        print(f"interrupted; 'git lumo {verb}' again goes on, and nothing is lost", file=sys.stderr)
+        raise

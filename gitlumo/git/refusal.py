@@ -86,6 +86,11 @@ _CAUSES = (
         "a ref is locked, here or at {remote}",
         "type the same again in a moment; if the lock stays, somebody was killed: remove the file that is named above",
     ),
+    (
+        r"fetch first|non-fast-forward|stale info|failed to update ref|failed to lock|incorrect old value",
+        "{remote} was moved by others again and again, or keeps the branch locked",
+        "type the same again in a moment",
+    ),
     (_NETWORK, "{remote}: the connection failed or broke off", "type the same again; nothing is lost"),
 )  # fmt: skip
 

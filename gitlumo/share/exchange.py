@@ -129,7 +129,9 @@ def push(
         LumoError: If there is nothing to push, or the ledger cannot be written.
     """
     repository = ledger.repository
-    before = repository.refs.read(remote.tracking)
+    before = remotes.tip(ledger, remote)
+    if before is None:  # a branch of code of that name, which a run's code may even be ahead of, is not to be moved
+        before = fetch(ledger, remote, show).after
     standstills = 0
     for attempt in range(ATTEMPTS):
         commit = ready(ledger, choose)
