@@ -9,6 +9,7 @@ from gitlumo.errors import RemoteError
 from gitlumo.git.process import Result
 from gitlumo.privacy import mask_text
 
+PUSH, FETCH, CLONE = "push to", "fetch from", "clone"
 _LINES = 12  # of git's words
 _NOISE = re.compile(
     r"hint: |To |error: failed to push some refs|Please make sure you have the correct access|and the repository exists"
@@ -95,14 +96,14 @@ _CAUSES = (
 )  # fmt: skip
 
 
-def error_of(done: Result, remote: str, refused: Sequence[str], *, is_push: bool) -> RemoteError:
+def error_of(done: Result, remote: str, refused: Sequence[str], verb: str) -> RemoteError:
     """The error for a command that failed.
 
     Args:
         done: How it ended.
         remote: The remote's name, or its address.
         refused: What ``--porcelain`` said of refs that were not taken.
-        is_push: Whether it was a push.
+        verb: What git was to do: ``push to``, ``fetch from`` or ``clone``.
     """
     said = done.err.decode("utf-8", "replace").replace("\r", "\n").split("\n")
     told = [line.rstrip() for line in said if line.strip() and not _NOISE.match(line) and not _is_progress(line)]
@@ -117,11 +118,11 @@ def error_of(done: Result, remote: str, refused: Sequence[str], *, is_push: bool
                 "remote": name,
                 "host": groups.get("host") or groups.get("host2") or "",
                 "url": f"git remote get-url {name}" if "/" not in name else "",
-                "be": "be read, but not written to" if is_push else "not be read",
+                "be": "be read, but not written to" if verb == PUSH else "not be read",
                 "where": " there" if re.search(r"^remote: |unpack|\[remote rejected\]", text, re.MULTILINE) else "",
             }
             return _error(what.format(**facts), told, hint.format(**facts).rstrip("; ").removesuffix(" "))
-    return _error(f"{name}: git could not {'push to' if is_push else 'fetch from'} it", told, "")
+    return _error(f"{name}: git could not {verb} it", told, "")
 
 
 def _is_progress(line: str) -> bool:

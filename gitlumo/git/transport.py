@@ -44,9 +44,9 @@ def push(repository: Repository, remote: str, commit: str, ref: str, show: Show 
     done = _talk([*repository.git_args, *alone, "--porcelain", *_progress(show), "--", remote, f"{commit}:{ref}"], show)
     refused = [line for line in done.out.decode("utf-8", "replace").split("\n") if line.startswith("!")]
     if any(_MOVED.search(line) for line in refused):
-        raise RemoteMoved(str(refusal.error_of(done, remote, refused, is_push=True)))
+        raise RemoteMoved(str(refusal.error_of(done, remote, refused, refusal.PUSH)))
     if done.status != 0:
-        raise refusal.error_of(done, remote, refused, is_push=True)
+        raise refusal.error_of(done, remote, refused, refusal.PUSH)
 
 
 def fetch(
@@ -72,7 +72,7 @@ def fetch(
     words = ["fetch", *options, *_progress(show), "--", remote, f"+{ref}:{target}"]
     done = _talk([*repository.git_args, *words], show)
     if done.status != 0:
-        error = refusal.error_of(done, remote, (), is_push=False)
+        error = refusal.error_of(done, remote, (), refusal.FETCH)
         raise NoRemoteRef(str(error)) if f"couldn't find remote ref {ref}" in done.message else error
 
 
@@ -94,7 +94,7 @@ def clone(arguments: Sequence[str], url: str, folder: str | None, show: Show | N
     progress = [] if show is None else ["--progress"]  # not --quiet: git says what it calls the folder
     done = _talk(["clone", *arguments, *progress, "--", url, *([folder] if folder else [])], show)
     if done.status != 0:
-        raise refusal.error_of(done, url, (), is_push=False)
+        raise refusal.error_of(done, url, (), refusal.CLONE)
     named = _CLONING.search(os.fsdecode(done.err))
     return folder or (named[1] if named else os.path.basename(url.rstrip("/")))
 

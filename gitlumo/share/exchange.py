@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from gitlumo.errors import LumoError, MissingObject, NoRemoteRef, RefMoved, RemoteMoved
 from gitlumo.git import transport
+from gitlumo.git.partial import bring
 from gitlumo.git.transport import Show
 from gitlumo.share import remotes
 from gitlumo.share.remotes import Remote
@@ -105,7 +106,10 @@ def pull(ledger: Ledger, remote: Remote, show: Show | None = None) -> Pulled:
     """
     before = ledger.repository.refs.read(ledger.settings.ref)
     fetched = fetch(ledger, remote, show)
-    return Pulled(fetched, before, _settle(ledger, fetched.after))
+    after = _settle(ledger, fetched.after)
+    if after and after != before and ledger.repository.is_partial:
+        bring(ledger.repository, [tip for tip in (before, after) if tip])  # now, while the remote can be reached
+    return Pulled(fetched, before, after)
 
 
 def push(
