@@ -11,13 +11,13 @@ from dataclasses import dataclass, replace
 
 from gitlumo.errors import GitError, LumoError, MissingObject, NoSuchRun, NotALedger, RefMoved, TooNew
 from gitlumo.git import pack
+from gitlumo.git.edited import edit_tree
 from gitlumo.git.objects import (
     FILE_MODE,
     Commit,
     Entry,
     NewObject,
     Staging,
-    edit_tree,
     read_commit,
     walk,
 )
