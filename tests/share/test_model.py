@@ -172,7 +172,10 @@ class Sharing(Clones):
         self.remote = data.draw(st.sampled_from(before))
 
     def teardown(self) -> None:
-        """After one push each and one pull each all have the same commit, with all that anybody ever knew."""
+        """Whoever merges, it is the same commit; and after one push each and one pull each all have one, with all."""
+        tips = {tip for tip in self.tips.values() if tip}
+        whole = [view for view in self.views.values() if not view.hidden]
+        assert len({merging.merge(view, merging.heads(view, tips)) for view in whole if tips}) <= 1
         everything = set().union(*(self.known[tip] for tip in self.tips.values() if tip))
         for clone in CLONES:
             self.push(clone)
