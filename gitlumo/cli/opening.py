@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from gitlumo.config import Settings, read_settings
 from gitlumo.git.repository import Repository, open_repository
 from gitlumo.store.branch import Branch
-from gitlumo.store.pending import pending_runs
-from gitlumo.store.query import Runs
+
+if TYPE_CHECKING:
+    from gitlumo.store.query import Runs
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,9 @@ class Opened:
         Raises:
             LumoError: If the ledger cannot be read.
         """
+        from gitlumo.store.pending import pending_runs
+        from gitlumo.store.query import Runs
+
         view = self.branch.view()
         return Runs(view.objects, view.tree, pending_runs(self.branch))
 

@@ -12,7 +12,6 @@ from gitlumo.git.objects import Staging, read_commit
 from gitlumo.share import remotes
 from gitlumo.share.exchange import Pulled, pull
 from gitlumo.store import trees
-from gitlumo.store.ledger import Ledger
 
 
 def options(parser: argparse.ArgumentParser) -> None:
@@ -23,9 +22,8 @@ def options(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Pull, and say what came."""
     opened = open_here()
-    ledger = Ledger(opened.repository, opened.settings)
     with interruptible("pull"):
-        pulled = pull(ledger, remotes.choose(ledger, args.remote), show(args.quiet))
+        pulled = pull(opened.branch, remotes.choose(opened.branch, args.remote), show(args.quiet))
     if not args.quiet:
         for line in told(opened, pulled):
             print(printable(line))

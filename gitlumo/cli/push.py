@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gitlumo.cli import facts
 from gitlumo.cli.opening import Opened, open_here
@@ -16,9 +16,10 @@ from gitlumo.share import remotes
 from gitlumo.share.exchange import Pushed, push, ready
 from gitlumo.share.leaving import Leaving, look
 from gitlumo.share.remotes import Remote
-from gitlumo.share.selection import Selection
-from gitlumo.store.ledger import Ledger
-from gitlumo.store.record import Record
+
+if TYPE_CHECKING:
+    from gitlumo.share.selection import Selection
+    from gitlumo.store.record import Record
 
 RUNS_SHOWN = 10
 FILES_SHOWN = 8
@@ -38,21 +39,20 @@ def options(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Show what leaves, push, and say what was done."""
     opened = open_here()
-    ledger = Ledger(opened.repository, opened.settings)
     name, wanted = _split([args.remote, *args.exp] if args.remote else [], opened)
-    remote = remotes.choose(ledger, name)
-    selection = Selection(ledger, remote, [_run(opened, text) for text in wanted]) if wanted else None
+    remote = remotes.choose(opened.branch, name)
+    selection = _selection(opened, remote, wanted) if wanted else None
     approval = _Approval(opened, remote, args)
     choose = selection.commit if selection else None
     sent = False
     try:
         if args.dry_run:
-            approval(ready(ledger, choose))
+            approval(ready(opened.branch, choose))
             if not (approval.something or args.quiet or args.json):
                 print(printable(f"nothing would leave: {remote.name} has it all"))
             return 0
         with interruptible("push"):
-            pushed = push(ledger, remote, approval, show(args.quiet or args.json), choose)
+            pushed = push(opened.branch, remote, approval, show(args.quiet or args.json), choose)
         sent = True
     finally:
         if selection:
@@ -67,6 +67,14 @@ def _split(words: list[str], opened: Opened) -> tuple[str | None, list[str]]:
     if words and words[0] in opened.repository.remote_names():
         return words[0], words[1:]
     return None, words
+
+
+def _selection(opened: Opened, remote: Remote, wanted: list[str]) -> Selection:
+    from gitlumo.share.selection import Selection
+    from gitlumo.store.ledger import Ledger
+
+    ledger = Ledger(opened.repository, opened.settings)
+    return Selection(ledger, remote, [_run(opened, text) for text in wanted])
 
 
 def _run(opened: Opened, text: str) -> Record:

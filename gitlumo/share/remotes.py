@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gitlumo.errors import LumoError, NotALedger
+from gitlumo.git import tips as git_tips
+from gitlumo.git.tips import Tip
 from gitlumo.store.branch import Branch
 
 
@@ -44,16 +46,26 @@ def choose(branch: Branch, name: str | None) -> Remote:
     return Remote(wanted, branch.settings.ref, f"refs/remotes/{wanted}/{branch.settings.branch}")
 
 
-def tip(branch: Branch, remote: Remote) -> str | None:
+def tips(branch: Branch) -> dict[str, Tip]:
+    """The local branch, and the remote-tracking ones, with what says that they are ledgers: ref name to tip."""
+    return git_tips.tips(branch.repository, branch.settings.branch, "Lumo-Format")
+
+
+def tip(branch: Branch, remote: Remote, known: dict[str, Tip] | None = None) -> str | None:
     """Where a remote's ledger was when it was last fetched or pushed; None: it had none, as far as is known here.
+
+    Args:
+        branch: The ledger's branch.
+        remote: The remote.
+        known: What :func:`tips` has just answered; None: it is asked.
 
     Raises:
         NotALedger: If its branch holds something else.
     """
-    found = branch.repository.refs.read(remote.tracking)
-    if found and not branch.is_ledger(found):
+    found = (known or tips(branch)).get(remote.tracking)
+    if found and not found.trailer and not branch.is_ledger(found.commit):
         raise NotALedger(
             f"the branch {branch.settings.branch} of {remote.name} is not a ledger of runs but holds commits of another"
             f" kind\nuse another name for the ledger:  git config lumo.branch lumo_runs"
         )
-    return found
+    return found.commit if found else None

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.benchmarks import asking, listing, metrics, place, scale, size, snapshot, starting
+from tests.benchmarks import asking, listing, metrics, place, scale, sharing, size, snapshot, starting
 from tests.benchmarks.figures import Figure
 
 CASES: dict[str, Callable[[Path, bool], list[Figure]]] = {
@@ -27,6 +27,7 @@ CASES: dict[str, Callable[[Path, bool], list[Figure]]] = {
     "writers": scale.writers,
     "large": scale.large,
     "asking": asking.asking,
+    "sharing": sharing.sharing,
 }
 
 
