@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from gitlumo.errors import LumoError, NoRemoteRef, RefMoved, RemoteMoved
+from gitlumo.errors import LumoError, NoRemoteRef, RemoteMoved
 from gitlumo.git import transport
 from gitlumo.git.tips import Tip, are_in
 from gitlumo.git.transport import Show
@@ -138,6 +138,7 @@ def push(
         RemoteError: If the remote cannot be reached, refuses, or others are faster all the time.
         LumoError: If there is nothing to push, or the ledger cannot be written.
     """
+    remotes.check_refspecs(branch, remote)
     known = remotes.tips(branch)
     before = remotes.tip(branch, remote, known)
     if before is None:  # a branch of code of that name, which a run's code may even be ahead of, is not to be moved
@@ -148,7 +149,7 @@ def push(
         commit = ready(branch, choose, known)
         approve(commit)
         try:
-            transport.push(branch.repository, remote.name, commit, remote.ref, show)
+            transport.push(branch.repository, remote.name, commit, remote.ref, remote.tracking, show)
         except RemoteMoved:
             time.sleep(random.uniform(0, min(LONGEST_PAUSE, PAUSE * 2 ** min(attempt, 10))))
             fetched, known = _fetch(branch, remote, show, remotes.tips(branch))
@@ -156,7 +157,6 @@ def push(
             if attempt + 1 == ATTEMPTS or standstills == STANDSTILLS:
                 raise
             continue
-        _track(branch, remote, commit)
         return Pushed(remote, before, commit)
     raise AssertionError("unreachable")
 
@@ -206,14 +206,3 @@ def _ledger(branch: Branch) -> Ledger:
     from gitlumo.store.ledger import Ledger
 
     return branch if isinstance(branch, Ledger) else Ledger(branch.repository, branch.settings)
-
-
-def _track(branch: Branch, remote: Remote, commit: str) -> None:
-    """Note where the remote is now, where git has not: in a single-branch clone."""
-    if remote.name not in branch.repository.remotes_without(remote.ref):
-        return
-    refs = branch.repository.refs
-    there = refs.read(remote.tracking)
-    if there != commit:
-        with contextlib.suppress(RefMoved, OSError):
-            refs.move(remote.tracking, there, commit, "gitlumo: push")

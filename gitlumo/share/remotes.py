@@ -46,6 +46,25 @@ def choose(branch: Branch, name: str | None) -> Remote:
     return Remote(wanted, branch.settings.ref, f"refs/remotes/{wanted}/{branch.settings.branch}")
 
 
+def check_refspecs(branch: Branch, remote: Remote) -> None:
+    """See that git will not move the local ledger by itself when it has pushed: a run that ends just then would be lost.
+
+    Raises:
+        LumoError: If it would.
+    """
+    spec = branch.repository.overwriting(remote.name, branch.settings.ref)
+    if spec:
+        raise LumoError(
+            f"git would write {branch.settings.ref} itself after a push, and lose runs: remote.{remote.name}.fetch is"
+            f" {spec}\nhave it write beside the branch:  {apart(remote.name)}"
+        )
+
+
+def apart(remote: str) -> str:
+    """The command that has a remote's branches written beside the local ones."""
+    return f"git config --replace-all remote.{remote}.fetch '+refs/heads/*:refs/remotes/{remote}/*'"
+
+
 def tips(branch: Branch) -> dict[str, Tip]:
     """The local branch, and the remote-tracking ones, with what says that they are ledgers: ref name to tip."""
     return git_tips.tips(branch.repository, branch.settings.branch, "Lumo-Format")

@@ -205,7 +205,7 @@ def test_how_far_the_remotes_are(lumo, repo, git, tmp_path):
     gitlumo.Experiment("digits", repo=tmp_path / "clone").start().end()
     git("push", "--quiet", "origin", "lumo_experiments", cwd=tmp_path / "clone")
     git("fetch", "--quiet", "hub")
-    assert 'hub: 2 events to push, 2 events to take in (use "git lumo recover")' in lumo("status").out
+    assert 'hub: 2 events to push, 2 events to take in (use "git lumo pull hub")' in lumo("status").out
     (remote,) = json.loads(lumo("status", "--json").out)["remotes"]
     assert remote == {"name": "hub", "ref": "refs/remotes/hub/lumo_experiments", "ahead": 2, "behind": 2}
     lumo("recover")
