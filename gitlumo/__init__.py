@@ -10,20 +10,33 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from gitlumo.condition import C
     from gitlumo.errors import LumoError, LumoWarning
-    from gitlumo.experiment import Experiment, SimpleExperiment, start
+    from gitlumo.experiment import Experiment
     from gitlumo.hooks import ExpHook
+    from gitlumo.seeding import seed_everything
+    from gitlumo.simple import SimpleExperiment, start
     from gitlumo.watcher import Watcher
 
 __version__ = "0.1.0"
-__all__ = ["C", "ExpHook", "Experiment", "LumoError", "LumoWarning", "SimpleExperiment", "Watcher", "start"]
+__all__ = [
+    "C",
+    "ExpHook",
+    "Experiment",
+    "LumoError",
+    "LumoWarning",
+    "SimpleExperiment",
+    "Watcher",
+    "seed_everything",
+    "start",
+]
 
 _HOMES = {
     "C": "gitlumo.condition",
     "Watcher": "gitlumo.watcher",
     "Experiment": "gitlumo.experiment",
-    "SimpleExperiment": "gitlumo.experiment",
-    "start": "gitlumo.experiment",
+    "SimpleExperiment": "gitlumo.simple",
+    "start": "gitlumo.simple",
     "ExpHook": "gitlumo.hooks",
+    "seed_everything": "gitlumo.seeding",
     "LumoError": "gitlumo.errors",
     "LumoWarning": "gitlumo.errors",
 }

@@ -7,7 +7,6 @@ then moves. The first script that asks has the run; a later one, or one whose ru
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,14 +14,14 @@ from typing import Any
 
 from gitlumo import capture, machine, values
 from gitlumo.errors import FormatError, LumoError, StateError
-from gitlumo.store import journal, layout
+from gitlumo.store import journal, layout, shared
 from gitlumo.store.claim import alone
 from gitlumo.store.journal import Folder, OpenRun
 from gitlumo.store.ledger import Ledger
-from gitlumo.store.pending import open_run, owner_of
+from gitlumo.store.pending import is_recorded_by, owner_of
 from gitlumo.store.shared import SharedJournal
 
-_NOTE = journal.TEMPORARY + "adopter"  # in the run's folder: which process has adopted it
+SCAN = "scan"  # the parameter that names the sweep
 
 
 @dataclass(frozen=True)
@@ -47,15 +46,24 @@ class Adopted:
         """The run's writer in this process."""
         return SharedJournal(lambda: self.info_dir, trouble)
 
-    def has_owner(self) -> bool:
-        """Whether the runner still lives, and so will end the run."""
-        run = registered(self.ledger, self.uid)
-        return run is not None and _owner_lives(self.ledger, run)
+    def let_go(self) -> bool:
+        """Leave the run to the runner: this process has recorded all that it will.
 
-    def let_go(self) -> None:
-        """Note that this process has recorded all that it will."""
-        with contextlib.suppress(OSError):
-            _write_note(self.ledger, self.info_dir, ended=True)
+        Returns:
+            False where the runner has gone, or has handed the run over: then this process owns it, and is to end it.
+
+        Raises:
+            LumoError: If others hold the lock too long.
+            OSError: If that cannot be written.
+        """
+        with alone(self.ledger.lumo_dir):
+            run, note = registered(self.ledger, self.uid), shared.read_note(self.info_dir)
+            has_runner = run is not None and _has_runner(self.ledger, run)
+            if note and has_runner:
+                shared.write_note(self.info_dir, note["pinfo"], note["image"], ended=True)
+            elif note and run:
+                _own(self.ledger, run, note)
+        return has_runner
 
 
 def registered(ledger: Ledger, uid: str) -> OpenRun | None:
@@ -83,13 +91,14 @@ def adopt(ledger: Ledger, uid: str, exp_name: str, test_name: str | None, info_r
     try:
         with alone(ledger.lumo_dir):
             run = registered(ledger, uid)
-            if run is None or not _owner_lives(ledger, run) or _read_note(run.info_dir) is not None:
+            if run is None or not _has_runner(ledger, run) or shared.read_note(run.info_dir) is not None:
                 return None
             identity = layout.read_identity(Folder(run.info_dir, 0).read)
             if identity is None:
                 return None
             name = test_name or identity.test_name
-            _write_note(ledger, run.info_dir, ended=False)
+            pinfo, _ = capture.process(ledger.settings.hostname, ledger.repository.location.work_tree)
+            shared.write_note(run.info_dir, values.encode(pinfo), machine.image_of(os.getpid()), ended=False)
             info_dir = run.info_dir
             if (exp_name, name) != (identity.exp_name, identity.test_name):
                 info_dir = _rename(ledger, run, identity, (exp_name, name), info_root, given=test_name is not None)
@@ -101,39 +110,73 @@ def adopt(ledger: Ledger, uid: str, exp_name: str, test_name: str | None, info_r
 def is_being_recorded(ledger: Ledger, uid: str, exp_name: str) -> bool:
     """Whether a living process has adopted a run, under this name for the experiment."""
     run = registered(ledger, uid)
-    note = _read_note(run.info_dir) if run else None
+    note = shared.read_note(run.info_dir) if run else None
     identity = layout.read_identity(Folder(run.info_dir, 0).read) if run else None
     if note is None or identity is None or identity.exp_name != exp_name:
         return False
     return _is_alive(ledger, note)
 
 
-def adopter(ledger: Ledger, info_dir: str) -> dict[str, Any] | None:
-    """Which living process records a run that this one owns, as ``info/pinfo.json`` describes one; None: none does."""
-    note = _read_note(info_dir)
-    return note["pinfo"] if note and _is_alive(ledger, note) else None
-
-
-def hand_over(ledger: Ledger, run: OpenRun, pinfo: dict[str, Any]) -> None:
-    """Let the process that records a run own it, too: the one that owned it ends.
-
-    Args:
-        ledger: Its ledger.
-        run: The run.
-        pinfo: What :func:`adopter` has said of the process.
+def close(ledger: Ledger, uid: str) -> None:
+    """The command of a run that this process owns has ended: no other process adopts the run any more.
 
     Raises:
+        LumoError: If others hold the lock too long.
         OSError: If that cannot be written.
     """
-    command = (_info(run.info_dir, "pinfo").get("obj") or {}).get("argv")  # it stays the run's
+    with alone(ledger.lumo_dir):
+        run = registered(ledger, uid)
+        if run and shared.read_note(run.info_dir) is None:
+            shared.write_note(run.info_dir, _info(run.info_dir, "pinfo"), run.image, ended=True)
+
+
+def hand_over(ledger: Ledger, uid: str) -> int | None:
+    """Let the living process that has adopted a run own it, too: this one, which owned it, ends.
+
+    Returns:
+        Its pid; None where there is none.
+
+    Raises:
+        LumoError: If others hold the lock too long.
+        OSError: If that cannot be written.
+    """
+    with alone(ledger.lumo_dir):
+        run = registered(ledger, uid)
+        note = shared.read_note(run.info_dir) if run else None
+        if run is None or note is None or not _is_alive(ledger, note):
+            return None
+        _own(ledger, run, note)
+    return int(note["pinfo"]["pid"])
+
+
+def _own(ledger: Ledger, run: OpenRun, note: dict[str, Any]) -> None:
+    """Let the process that has adopted a run be its owner; the runner's command stays the run's."""
+    command = (_info(run.info_dir, "pinfo").get("obj") or {}).get("argv")
+    pinfo = note["pinfo"]
     _write_info(run.info_dir, "pinfo", {**pinfo, "obj": {**pinfo["obj"], "argv": command}})
+    journal.register(ledger.lumo_dir, run.uid, run.info_dir, image=note["image"])
 
 
-def _owner_lives(ledger: Ledger, run: OpenRun) -> bool:
-    here = machine.this_process(ledger.settings.hostname)
-    with contextlib.suppress(OSError, FormatError):
-        pending = open_run(run, 0, here)
-        return pending is not None and not pending.ended and pending.lives
+def united(given: dict[str, Any], said: dict[str, Any]) -> dict[str, Any]:
+    """The parameters of a run, of which its command line gave some and its script has said some.
+
+    What the script says it has used counts, unless it says nothing (null); but not of the sweep that it belongs to,
+    which only the command line knows.
+    """
+    return {**given, **{key: value for key, value in said.items() if key not in given or _is_said(key, value)}}
+
+
+def _is_said(key: str, value: Any) -> bool:
+    return value is not None and key != SCAN
+
+
+def _has_runner(ledger: Ledger, run: OpenRun) -> bool:
+    """Whether another process lives that owns a run, and so will end it."""
+    with contextlib.suppress(FormatError):
+        owner = owner_of(_info(run.info_dir, "pinfo"), run.image)
+        here = machine.this_process(ledger.settings.hostname)
+        ended = _info(run.info_dir, "progress").get("end") is not None
+        return owner.pid != here.pid and not ended and machine.is_dead(owner, here) is not True
     return False
 
 
@@ -176,22 +219,5 @@ def _write_info(info_dir: str, key: str, value: values.Json) -> None:
     journal.write_whole(os.path.join(info_dir, layout.info_path(key)), values.to_bytes(value))
 
 
-def _write_note(ledger: Ledger, info_dir: str, *, ended: bool) -> None:
-    pinfo, _ = capture.process(ledger.settings.hostname, ledger.repository.location.work_tree)
-    note = {"pinfo": values.encode(pinfo), "image": machine.image_of(os.getpid()), "ended": ended}
-    journal.write_whole(os.path.join(info_dir, _NOTE), json.dumps(note).encode())
-
-
-def _read_note(info_dir: str) -> dict[str, Any] | None:
-    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-        with open(os.path.join(info_dir, _NOTE), "rb") as source:
-            note = json.load(source)
-        if isinstance(note["pinfo"]["obj"], dict):
-            found: dict[str, Any] = note
-            return found
-    return None
-
-
 def _is_alive(ledger: Ledger, note: dict[str, Any]) -> bool:
-    here = machine.this_process(ledger.settings.hostname)
-    return not note.get("ended") and not machine.is_dead(owner_of(note["pinfo"], note.get("image")), here)
+    return is_recorded_by(note, machine.this_process(ledger.settings.hostname)) is not False

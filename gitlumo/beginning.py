@@ -69,6 +69,7 @@ def begin(
     trouble: Callable[[OSError], None],
     resume: str | None = None,
     handed: Handed | None = None,
+    provisional: bool = False,
 ) -> Beginning:
     """Open the repository, recover what dead runs left, and claim the run's folder, or that of one that goes on.
 
@@ -79,6 +80,7 @@ def begin(
         trouble: See :class:`gitlumo.store.journal.Journal`.
         resume: See :func:`gitlumo.resuming.find`; None: it is a new run.
         handed: What another process has said of this run.
+        provisional: Whether the run may get another experiment's name: then its count is above those of all of them.
 
     Raises:
         NotARepository: Outside a git repository.
@@ -114,7 +116,7 @@ def begin(
     elif began.resumed is None and handed:
         _claim_handed(began, exp_name, handed)
     elif began.resumed is None:
-        _claim(began, exp_name, test_name)
+        _claim(began, exp_name, test_name, provisional)
     if began.joined:
         return began
     if began.adopted:
@@ -219,7 +221,7 @@ def _is_recorded(began: Beginning, uid: str, info_dir: str) -> bool:
     while time.monotonic() < until:
         for pending in pending_runs(began.ledger):
             if pending.run.uid == uid:
-                return pending.lives
+                return pending.lives and not pending.abandoned
         progress = Folder(info_dir, 0).read(layout.info_path("progress"))
         if progress is None or b'"end": null' not in progress:
             return False
@@ -227,7 +229,7 @@ def _is_recorded(began: Beginning, uid: str, info_dir: str) -> bool:
     return False
 
 
-def _claim(began: Beginning, exp_name: str, test_name: str | None) -> None:
+def _claim(began: Beginning, exp_name: str, test_name: str | None, provisional: bool = False) -> None:
     """Make the run's folder, exclusively."""
     info_root = began.roots["info_root"]
     try:
@@ -237,7 +239,7 @@ def _claim(began: Beginning, exp_name: str, test_name: str | None) -> None:
             began.test_name = test_name
             return
         day = values.day_text(values.time_text(began.time))
-        ordinal = _next_ordinal(began, exp_name, day)
+        ordinal = _next_ordinal(began, None if provisional else exp_name, day)
         while not began.test_name:
             name = ids.new_test_name(day, ordinal)
             with contextlib.suppress(FileExistsError):
@@ -255,17 +257,17 @@ def _claim(began: Beginning, exp_name: str, test_name: str | None) -> None:
         ) from None
 
 
-def _next_ordinal(began: Beginning, exp_name: str, day: str) -> int:
-    """How many runs this experiment's day has, in the ledgers here and in the register."""
+def _next_ordinal(began: Beginning, exp_name: str | None, day: str) -> int:
+    """How many runs this experiment's day has, or that of any with None, in the ledgers here and in the register."""
     from gitlumo.store import trees
 
     open_dirs = [run.info_dir for run in journal.open_runs(began.ledger.lumo_dir)]
-    names = [os.path.basename(path) for path in open_dirs if os.path.basename(os.path.dirname(path)) == exp_name]
+    names = [os.path.basename(p) for p in open_dirs if exp_name in (None, os.path.basename(os.path.dirname(p)))]
     try:
         tips = [*began.ledger.tips().values(), *filter(None, [began.ledger.lost_tip()])]
         names += [name for tip in tips for name in trees.day_names(began.repository.objects, tip, exp_name, day)]
     except LumoError:
         with contextlib.suppress(OSError):
-            names += os.listdir(os.path.join(began.roots["info_root"], exp_name))
+            names += os.listdir(os.path.join(began.roots["info_root"], exp_name or ""))
     ordinals = (ids.ordinal_of(name) for name in names if name.startswith(day))
     return max((ordinal + 1 for ordinal in ordinals if ordinal is not None), default=0)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from gitlumo import machine, privacy, values
+from gitlumo import hardware, machine, privacy, values
 
 _DIST_INFO = re.compile(r"(?P<name>.+?)-(?P<version>[^-]+)(?:-py[0-9.]+)?\.(?:dist-info|egg-info)")
 
@@ -42,6 +43,28 @@ def this_program(notebook: str | None = None) -> Program:
     if main is None:
         main = getattr(sys.modules.get("__main__"), "__file__", None) or (sys.argv[0] if sys.argv else "")
     return Program(sys.orig_argv, sys.argv, sys.executable or "", os.path.abspath(main) if main else "")
+
+
+def surroundings(
+    root: str | None, program: Program, own: bool, roots: Mapping[str, str], variables: Iterable[str]
+) -> tuple[dict[str, Any], list[str]]:
+    """All that a start records by itself but the process: property to value, and where secrets were masked.
+
+    Args:
+        root: The work tree, or None.
+        program: What runs.
+        own: Whether this process runs it.
+        roots: Where the run's folders are.
+        variables: The environment variables to record.
+    """
+    called, masked = execute(root, program)
+    env, more = environment(variables)
+    found = {
+        "execute": called,
+        "paths": {name: _path(path, root) for name, path in roots.items()},
+        "machine": hardware.describe(own),
+    }
+    return found | ({"env": env} if env else {}), [*masked, *more]
 
 
 def execute(root: str | None, program: Program) -> tuple[dict[str, Any], list[str]]:
@@ -89,7 +112,12 @@ def process(hostname: str, root: str | None, program: Program | None = None) -> 
     }
     if me.job:
         facts |= {"job": me.job[0], "restarts": me.job[1]}
-    return facts, [f"pinfo.obj.argv[{i}]" for i in masked]
+    where = [f"pinfo.obj.argv[{i}]" for i in masked]
+    started_by = machine.launcher()
+    if started_by:
+        facts["launcher"], masked = _words(started_by, root, os.getcwd())
+        where += [f"pinfo.launcher[{i}]" for i in masked]
+    return facts, where
 
 
 def repository_name(root: str | None) -> Any:
@@ -135,12 +163,26 @@ def environment(names: Iterable[str]) -> tuple[dict[str, str], list[str]]:
 
 def installed_packages() -> dict[str, str]:
     """Every installed package's version by its normalised name (PEP 503), and ``python``."""
-    found = packages_in(sys.path)
-    cuda = getattr(getattr(sys.modules.get("torch"), "version", None), "cuda", None)
-    if cuda:
-        found["torch.version.cuda"] = str(cuda)
-    found["python"] = ".".join(str(part) for part in sys.version_info[:3])
-    return found
+    return _lock(_distributions(sys.path))
+
+
+def installed_with_origins(root: str | None) -> tuple[dict[str, str], dict[str, dict[str, Any]]]:
+    """:func:`installed_packages`, and from where those are that did not come from an index by their names (PEP 610).
+
+    Args:
+        root: The work tree, or None.
+
+    Returns:
+        The versions, and for some names ``{url}``, as pip takes it, or ``{path, editable}``.
+    """
+    every = list(_distributions(sys.path))
+    return _lock(every), _origins(every, root)
+
+
+def packages_with_origins(folders: Iterable[str], root: str | None) -> tuple[dict[str, str], dict[str, dict[str, Any]]]:
+    """:func:`packages_in`, and from where some are: see :func:`installed_with_origins`."""
+    every = list(_distributions(folders))
+    return _versions(every), _origins(every, root)
 
 
 def packages_in(folders: Iterable[str]) -> dict[str, str]:
@@ -148,7 +190,27 @@ def packages_in(folders: Iterable[str]) -> dict[str, str]:
 
     Read from the names of ``*.dist-info`` folders (PEP 376): ``importlib.metadata`` opens a file a package.
     """
+    return _versions(_distributions(folders))
+
+
+def _versions(every: Iterable[tuple[str, str, str]]) -> dict[str, str]:
     found: dict[str, str] = {}
+    for name, version, _ in every:
+        found.setdefault(name, version)  # the first one is the one that is imported
+    return found
+
+
+def _lock(every: Iterable[tuple[str, str, str]]) -> dict[str, str]:
+    found = _versions(every)
+    cuda = getattr(getattr(sys.modules.get("torch"), "version", None), "cuda", None)
+    if cuda:
+        found["torch.version.cuda"] = str(cuda)
+    found["python"] = ".".join(str(part) for part in sys.version_info[:3])
+    return found
+
+
+def _distributions(folders: Iterable[str]) -> Iterator[tuple[str, str, str]]:
+    """Name, version and metadata folder of each package, in the order in which an interpreter finds them."""
     for folder in dict.fromkeys(folders):
         try:
             names = os.listdir(folder or ".")
@@ -158,8 +220,34 @@ def packages_in(folders: Iterable[str]) -> dict[str, str]:
             if entry.endswith((".dist-info", ".egg-info")):
                 match = _DIST_INFO.fullmatch(entry)
                 if match:
-                    found.setdefault(re.sub(r"[-_.]+", "-", match["name"]).lower(), match["version"])
+                    yield re.sub(r"[-_.]+", "-", match["name"]).lower(), match["version"], f"{folder or '.'}/{entry}"
+
+
+def _origins(every: Iterable[tuple[str, str, str]], root: str | None) -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = {}
+    seen = set()
+    for name, _, folder in every:
+        path = f"{folder}/direct_url.json"
+        if name not in seen and os.access(path, os.R_OK):  # most have none
+            try:
+                with open(path, "rb") as source:
+                    found[name] = _origin(json.load(source), root)
+            except (OSError, ValueError, KeyError, TypeError, AttributeError):
+                continue
+        seen.add(name)
     return found
+
+
+def _origin(told: Any, root: str | None) -> dict[str, Any]:
+    """What a ``direct_url.json`` tells."""
+    url, version_control = str(told["url"]), told.get("vcs_info")
+    if version_control:
+        url = f"{version_control['vcs']}+{url}@{version_control['commit_id']}"
+    elif url.startswith("file:"):
+        editable = bool((told.get("dir_info") or {}).get("editable"))
+        path = re.sub(b"%([0-9A-Fa-f]{2})", lambda m: bytes.fromhex(m[1].decode()), os.fsencode(url[len("file://") :]))
+        return {"path": _path(os.fsdecode(path), root), "editable": editable}
+    return {"url": f"{url}#subdirectory={told['subdirectory']}" if told.get("subdirectory") else url}
 
 
 def dependency_hash(lock: dict[str, str]) -> str:

@@ -11,6 +11,7 @@ from gitlumo.store.columns import PARAMS, columns_of
 from gitlumo.store.record import Record
 
 SECTIONS = ("params", "metrics", "lock", "environment", "command", "code")
+_MACHINE = ("os", "arch", "cpu", "gpus", "gpu_driver")
 _HOST, _COMMAND, _COMMIT = "host", "command", "git.commit"
 
 
@@ -77,6 +78,9 @@ def _facts(run: Record) -> dict[str, dict[str, Any]]:
     if whole is not None and not isinstance(whole, Mapping):
         params = {"": whole}
     surroundings = {"python": lock.pop("python", None), "host": columns.get(_HOST)}
+    machine = run.info("machine")
+    surroundings |= {key: machine.get(key) for key in _MACHINE} if isinstance(machine, Mapping) else {}
+    surroundings["seed"] = run.info("seed")
     surroundings |= dict(env) if isinstance(env, Mapping) else {}
     return {
         "params": params,

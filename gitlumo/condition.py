@@ -32,7 +32,6 @@ from gitlumo.store import columns
 
 Run = Mapping[str, columns.Column]
 
-_STATISTIC = re.compile(r"(metrics\..*)\.(?:last|min|max)", re.DOTALL)
 ALSO = {"git.commit": ("git.commit", "git.head")}
 ALIASES = {
     "exp_name": "exp",
@@ -181,8 +180,7 @@ def test(condition: Condition, run: Run) -> bool:
 
 def sources(column: str) -> tuple[tuple[str, ...], str | None]:
     """Where a column's values stand: under which names, and under which one if a run has none of these."""
-    statistic = _STATISTIC.fullmatch(column)
-    return ALSO.get(column, (column,)), statistic[1] if statistic else None
+    return ALSO.get(column, (column,)), columns.base_of(column)
 
 
 def _values(column: str, run: Run) -> list[columns.Column]:

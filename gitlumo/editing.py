@@ -20,7 +20,7 @@ from gitlumo.store.query import TreeFiles
 from gitlumo.store.record import Record
 from gitlumo.store.recovery import recover
 
-NOTE, TAG, DEPRECATED = "note", "tag", "deprecated"
+NOTE, TAG, DEPRECATED, RERUN = "note", "tag", "deprecated", "rerun"
 _BY_HAND = frozenset({NOTE, TAG, DEPRECATED})  # backup and rerun say what has happened; it has, whatever anyone says
 _TOLD = 60  # characters of a note in a commit's subject
 
@@ -81,6 +81,10 @@ def told(kind: str, value: Any, edits: Iterable[Edit] = ()) -> str:
     if kind == TAG and isinstance(value, dict):
         pairs = (("+", value.get("add")), ("-", value.get("remove")))
         return ",".join(f"{sign}{name}" for sign, names in pairs if isinstance(names, list) for name in names)
+    if kind == RERUN and isinstance(value, dict):
+        verdict = value.get("verified")
+        same = verdict.get("same") is True if isinstance(verdict, dict) else None
+        return f"{str(value.get('uid'))[:8]}{'' if same is None else ', the same' if same else ', not the same'}"
     return {True: "true", False: "false"}[value] if isinstance(value, bool) else str(value)
 
 

@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from gitlumo import arguments, capture, exits, handing, ids, notebook, privacy, signals, values
+from gitlumo import arguments, exits, handing, hardware, ids, notebook, seeding, signals, values
 from gitlumo.errors import FormatError, InvalidValue, StateError
 from gitlumo.handing import Handed
-from gitlumo.hooks import BUILT_IN, ExpHook
+from gitlumo.hooks import ExpHook
 from gitlumo.recorded import ENDED, NEW, OPEN
 from gitlumo.silence import Silence, is_silent, slurm_is_unclear
 from gitlumo.store import layout, record
@@ -24,8 +24,6 @@ from gitlumo.writing import Writing
 if TYPE_CHECKING:
     from gitlumo.adopting import Adopted
     from gitlumo.beginning import Beginning
-    from gitlumo.config import Settings
-    from gitlumo.git.repository import Repository
     from gitlumo.resuming import Resumed
     from gitlumo.store.ledger import Ledger
 
@@ -34,7 +32,7 @@ _GOES_ON = {"end": None, "finished": False}  # of a run that its script has ende
 
 
 class Experiment(Writing):
-    """One run. It runs only the hooks that it is given; :class:`SimpleExperiment` runs the built-in ones.
+    """One run. It runs only the hooks that it is given; :class:`gitlumo.SimpleExperiment` runs the built-in ones.
 
     Example:
         >>> with Experiment('digits') as exp:
@@ -43,8 +41,6 @@ class Experiment(Writing):
     """
 
     built_in: tuple[type[ExpHook], ...] = ()
-    repository: Repository
-    settings: Settings
     ledger: Ledger
 
     def __init__(
@@ -82,7 +78,7 @@ class Experiment(Writing):
         self._repo = repo
         self._distributed = distributed
         self._resume = arguments.resume(resume)
-        self._program: capture.Program | None = None
+        self._provisional = False  # the name: a script may give it another one
         self._adopted: Adopted | None = None
         self._given: Any = None  # parameters that whoever runs this program's command has recorded
         self._registered = False
@@ -115,7 +111,9 @@ class Experiment(Writing):
         notebook.enter(self)
         if handed and handed.uid and not handed.is_run and self._distributed is False:  # a run of its own
             handed = None
-        began = begin(self.exp_name, self.test_name, self._repo, self._on_trouble, self._resume, handed)
+        began = begin(
+            self.exp_name, self.test_name, self._repo, self._on_trouble, self._resume, handed, self._provisional
+        )
         self.uid = began.uid or self.uid
         if began.joined:
             self._join(began)
@@ -153,9 +151,11 @@ class Experiment(Writing):
                 "SLURM started several tasks, and each records a run of its own; if they are ranks of one run, "
                 "pass distributed=True (if not, distributed=False, and this is not said again)"
             )
-        if self._adopted is None:
-            with self._safely("Capture"):
+        with self._safely("Capture"):
+            if self._adopted is None:
                 self._record_surroundings()
+            else:  # the Python that runs the program is known here only
+                self._put("machine", values.encode(hardware.describe()))
         self._run_hooks("on_start")
         self._publish("checkpoint" if self._adopted else "start")
 
@@ -245,27 +245,7 @@ class Experiment(Writing):
         self._error_before = exits.reported()
         if self._params is not None:
             self._put("params", self._params)
-
-    def _record_process(self) -> None:
-        """Before the run is registered: without it nobody could ever find it dead."""
-        pinfo, masked = capture.process(self.settings.hostname, self.repository.location.work_tree, self._program)
-        self._put("pinfo", values.encode(pinfo))
-        self._note_masked(masked)
-
-    def _record_surroundings(self) -> None:
-        root = self.repository.location.work_tree
-        execute, more = capture.execute(root, self._program or capture.this_program(notebook.path()))
-        self._put("execute", values.encode(execute))
-        self._put(
-            "paths",
-            values.encode(
-                {name: capture.storable(privacy.public_path(path, root)) for name, path in self._roots.items()}
-            ),
-        )
-        env, most = capture.environment(self.settings.env)
-        if env:
-            self._put("env", values.encode(env))
-        self._note_masked([*more, *most])
+        seeding.enter(self)
 
     def end(self, end_code: int = 0) -> None:
         """End the run: run the hooks, publish it for good. A second call does nothing.
@@ -288,10 +268,10 @@ class Experiment(Writing):
                 if code == 0:
                     self._progress["ratio"] = 1.0
                 self._run_hooks("on_end")
-                if self._adopted and not self._adopted.has_owner():  # its runner was killed: it is ours now
-                    self._adopted = None
-                    self._record_process()
                 published = self._publish("checkpoint" if self._adopted else "end")
+                if self._adopted and not self._is_let_go():  # the runner was killed, or has left the run to us
+                    self._adopted = None
+                    published = self._publish("end")
                 self._say_what_is_lost(published)
                 self._mode = ENDED
             finally:  # Ctrl-C: then what unwinds, or the interpreter's exit, ends it
@@ -307,15 +287,19 @@ class Experiment(Writing):
         handing.take_back(self.uid)
         atexit.unregister(self._at_exit)
 
+    def _is_let_go(self) -> bool:
+        """Leave an adopted run to its runner; False where that has gone."""
+        with self._safely("Register"):
+            return self._adopted is not None and self._adopted.let_go()
+        return True
+
     def _let_go(self, published: bool) -> None:
         if isinstance(self._journal, Journal):
             with self._safely("Ledger"):
-                if self._adopted:
-                    self._adopted.let_go()
-                elif published:
+                if published and not self._adopted:
                     unregister(self.ledger.lumo_dir, self.uid)
                     self.ledger.look_after()
-                else:
+                elif not self._adopted:
                     register(self.ledger.lumo_dir, self.uid, self._folder.info_dir, left=True)
             self.repository.close()
 
@@ -395,16 +379,11 @@ class Experiment(Writing):
         finally:
             self._publishing = False
 
-    def _facts(self, kind: str) -> dict[str, Any]:
-        """What the event's subject says: parameters at the start, then metrics."""
-        if kind != "start":
-            return record.best_facts(self.metrics)
-        params = self.load_info("params")
-        return {k: v for k, v in params.items() if isinstance(v, (int, float, str))} if isinstance(params, dict) else {}
-
     def _put(self, key: str, value: values.Json) -> None:
         if key == "params" and isinstance(self._given, dict) and isinstance(value, dict):
-            value = {**self._given, **value}
+            from gitlumo import adopting
+
+            value = adopting.united(self._given, value)
         super()._put(key, value)
 
     @property
@@ -431,33 +410,6 @@ class Experiment(Writing):
     def _repr_html_(self) -> str:
         """How a notebook shows it (IPython's rich display)."""
         return notebook.page(self)
-
-
-class SimpleExperiment(Experiment):
-    """A run with the built-in hooks: code snapshot, packages, last command, diary, exception, final report."""
-
-    built_in = BUILT_IN
-
-
-def start(
-    exp_name: str,
-    params: Any = None,
-    *,
-    test_name: str | None = None,
-    repo: str | os.PathLike[str] | None = None,
-    hooks: Iterable[ExpHook | type[ExpHook]] = (),
-    distributed: bool | None = None,
-    resume: str | None = None,
-) -> SimpleExperiment:
-    """Start a :class:`SimpleExperiment`; the arguments are those of :class:`Experiment`.
-
-    Raises:
-        InvalidName: For a name that breaks the rules.
-        InvalidValue: For parameters that cannot be stored; nothing is started then.
-        LumoError: See :meth:`Experiment.start`.
-    """
-    made = SimpleExperiment(exp_name, test_name, repo, hooks, params=params, distributed=distributed, resume=resume)
-    return made.start()
 
 
 def _hook(hook: ExpHook | type[ExpHook]) -> ExpHook:

@@ -43,7 +43,8 @@ class Frames:
         """See :meth:`gitlumo.watcher.Watcher.load`."""
         there = selection.names()
         wanted = there if names is None else [_FIELDS.get(name, name) for name in names]
-        unknown = [name for name in wanted if name not in there and name not in (*columns.FIELDS, REPO)]
+        known = {*there, *columns.FIELDS, REPO}
+        unknown = [name for name in wanted if name not in known and columns.base_of(name) not in known]
         if unknown:
             raise _unknown(unknown[0], there)
         if where is None and names is None:
@@ -82,26 +83,37 @@ class Frames:
         self, selection: Selection, where: str, bound: Sequence[Any], names: Iterable[str], above: int = 0
     ) -> tuple[pd.DataFrame, np.ndarray[Any, Any]]:
         """The runs of the index for which an SQL expression holds; and their ids, which are ``above`` one."""
-        sql = f"SELECT id FROM run WHERE {where} ORDER BY start DESC, place DESC"
+        start = "+start" if above else "start"  # for a few new ones SQLite need not walk all in order
+        sql = f"SELECT id FROM run WHERE {where} ORDER BY {start} DESC, place DESC"
         ids = np.array([id for (id,) in selection.index.connection.execute(sql, bound)], dtype="int64")
         last = selection.index.state[1]
         at = np.full(last + 1 - above, -1, dtype="int64")
         at[ids - above] = np.arange(len(ids))
-        series = {}
+        series: dict[str, Any] = {}
         for name in dict.fromkeys([*names, "name", "start"]):
             runs, held = selection.index.held(name, above)
+            base = columns.base_of(name)
+            best: Any = series.get(base) if base else None
+            fills = isinstance(best, np.ndarray) and best.dtype == "float64" and set(map(type, held)) <= {int, float}
+            if base and not fills:
+                runs, held = selection.index.whole(name, above)
             places = at[np.array(runs, dtype="int64") - above]
             chosen = places >= 0
             if not chosen.all():
                 held = list(itertools.compress(held, chosen.tolist()))
-            if held:
+            if fills:  # a statistic: where it is not held apart it is the best value
+                series[name] = best.copy()
+                series[name][places[chosen]] = held
+            elif held:
                 series[PROPERTIES.get(name, name)] = _series(name, len(ids), places[chosen], held)
         return self._framed(series, len(ids)), ids
 
     def _of_live(self, rows: list[Row], names: Iterable[str]) -> pd.DataFrame:
         series = {}
         for name in dict.fromkeys([*names, "name", "start"]):
-            found = [(i, columns.to_sql(row.columns[name])) for i, row in enumerate(rows) if name in row.columns]
+            both = name, columns.base_of(name)
+            having = ((i, row.columns) for i, row in enumerate(rows) if any(each in row.columns for each in both))
+            found = [(i, columns.to_sql(columns.value(run, name))) for i, run in having]
             places = np.array([i for i, _ in found], dtype="int64")
             series[PROPERTIES.get(name, name)] = _series(name, len(rows), places, [held for _, held in found])
         return self._framed(series, len(rows))
@@ -130,12 +142,16 @@ def _series(name: str, length: int, places: np.ndarray[Any, Any], held: list[Any
         floats[places] = held
         return floats
     if kinds == {str}:
-        codes, texts = pd.factorize(np.array(held, dtype=object))
-        if len(texts) * _FEW <= len(held):
+        texts = np.array(held, dtype=object)
+        codes, different = pd.factorize(texts)
+        if len(different) * _FEW <= len(held):
             spread = np.full(length, -1, dtype="int64")
             spread[places] = codes
-            return pd.Categorical.from_codes(spread, categories=list(texts))
-    decoded = [columns.from_sql(value) for value in held]
+            return pd.Categorical.from_codes(spread, categories=list(different))
+        objects = np.full(length, np.nan, dtype=object)
+        objects[places] = texts
+        return objects
+    decoded = _decoded(held)
     if decoded and all(type(value) is bool for value in decoded):
         flags, absent = np.zeros(length, dtype=bool), np.ones(length, dtype=bool)
         flags[places], absent[places] = decoded, False
@@ -148,24 +164,42 @@ def _series(name: str, length: int, places: np.ndarray[Any, Any], held: list[Any
     return objects
 
 
+def _decoded(held: list[Any]) -> list[Any]:
+    """Values as SQLite holds them as Python values; what repeats and cannot be changed is decoded once."""
+    known = {value: columns.from_sql(value) for value in {value for value in held if type(value) is bytes}}
+    fixed = {value: found for value, found in known.items() if not isinstance(found, (list, dict))}
+    read = columns.from_sql
+    return [value if type(value) is not bytes else fixed[value] if value in fixed else read(value) for value in held]
+
+
 def _joined(above: pd.DataFrame, below: pd.DataFrame) -> pd.DataFrame:
     """Two frames, one above the other; categories stay categories."""
     if not len(above) or not len(below):
         return below if len(below) else above
+    above, below = _with_statistics(above, below), _with_statistics(below, above)
+    fitted: dict[str, Any] = {}
+    widened: dict[str, Any] = {}
     for name in above.columns.intersection(below.columns):
-        one, other = above[name].dtype, below[name].dtype
-        if isinstance(other, pd.CategoricalDtype) and one != other:
-            more = pd.Index(above[name].dropna().unique()).difference(other.categories, sort=False)
-            kinds = pd.CategoricalDtype(other.categories.append(more)) if len(more) else other
-            above, below = (
-                above.assign(**{name: above[name].astype(kinds)}),
-                below.assign(**{name: below[name].astype(kinds)}),
-            )
+        kinds = below[name].dtype
+        if isinstance(kinds, pd.CategoricalDtype) and above[name].dtype is not kinds:
+            texts = pd.Index(above[name].dropna().unique())
+            more = texts[kinds.categories.get_indexer(texts) < 0]
+            if len(more):
+                kinds = pd.CategoricalDtype(kinds.categories.append(more))
+                widened[name] = below[name].astype(kinds)
+            fitted[name] = above[name].astype(kinds)
+    above, below = above.assign(**fitted), below.assign(**widened)  # of one type now, which concat takes as it is
     import warnings
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # of columns that are empty in one of them
         return pd.concat([above, below], copy=False) if not _COPIES_LATE else pd.concat([above, below])
+
+
+def _with_statistics(frame: pd.DataFrame, other: pd.DataFrame) -> pd.DataFrame:
+    """A frame with the statistics of metrics that another one has; where none is held apart, it is the best value."""
+    lacking = {name: columns.base_of(name) for name in other.columns.difference(frame.columns)}
+    return frame.assign(**{name: frame[base] for name, base in lacking.items() if base in frame})
 
 
 def _order(frame: pd.DataFrame) -> np.ndarray[Any, Any] | None:

@@ -45,11 +45,14 @@ class ExpHook:
 
 
 class LockFile(ExpHook):
-    """Records the versions of all installed packages as ``lock``."""
+    """Records the versions of all installed packages as ``lock``, and from where some are as ``lock_origins``."""
 
     def on_start(self, exp: Experiment) -> None:
         """Record them."""
-        exp.record_info("lock", capture.installed_packages())
+        lock, origins = capture.installed_with_origins(exp.repository.location.work_tree)
+        exp.record_info("lock", lock)
+        if origins:
+            exp.record_info("lock_origins", origins)
 
 
 class GitCommit(ExpHook):

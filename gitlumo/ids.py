@@ -154,3 +154,8 @@ def is_reserved_by_git(name: str) -> bool:
     if name in ("", ".", "..") or "/" in name or "\\" in name or "\0" in name:
         return True
     return folded == ".mailmap" or folded.startswith(".git") or _NTFS_SHORT.fullmatch(folded) is not None
+
+
+def label_of(path: str) -> str:
+    """``<exp_name>/<test_name>`` of the run at a path of the ledger."""
+    return f"{path.partition('/')[0]}/{path.rpartition('/')[2]}"

@@ -80,6 +80,22 @@ def job(environ: Mapping[str, str] = os.environ) -> tuple[str, int] | None:
     return (id, int(restarts)) if id and restarts.isdecimal() else None
 
 
+_LAUNCHERS = ("torchrun", "accelerate", "deepspeed", "torch.distributed.run", "torch.distributed.launch")
+_LAUNCHED = ("RANK", "LOCAL_RANK", "ACCELERATE_MIXED_PRECISION")  # variables that these set
+
+
+def launcher(environ: Mapping[str, str] = os.environ) -> list[str]:
+    """The command line of what has started this process as one of several; empty: of nothing known."""
+    if not any(name in environ for name in _LAUNCHED):
+        return []
+    try:
+        with open(f"/proc/{os.getppid()}/cmdline", "rb") as source:
+            words = [os.fsdecode(word) for word in source.read().split(b"\0")[:-1]]
+    except OSError:
+        return []
+    return words if any(os.path.basename(word) in _LAUNCHERS for word in words[:4]) else []
+
+
 def exists(pid: int) -> bool:
     """Whether this machine has a process of this number."""
     try:

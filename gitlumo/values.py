@@ -50,6 +50,17 @@ def from_bytes(data: bytes) -> Json:
     return value
 
 
+def read(data: bytes) -> Any:
+    """The Python value of a recorded file: :func:`from_bytes`, then :func:`decode`.
+
+    Raises:
+        FormatError: If it is not JSON, or not what :func:`encode` would have stored.
+    """
+    value = from_bytes(data)
+    deep = data.count(b"[") + data.count(b"{") > MAX_DEPTH  # perhaps
+    return decode(value) if deep or b"$" in data or b"\\u" in data else value  # else there is nothing to decode
+
+
 def _not_json(name: str) -> None:
     raise ValueError(f"a bare {name}")
 

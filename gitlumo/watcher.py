@@ -18,7 +18,8 @@ from gitlumo.revisions import Revisions
 from gitlumo.store import columns, trees
 from gitlumo.store.branch import Branch, View
 from gitlumo.store.columns import Column
-from gitlumo.store.index import Indexed, open_index
+from gitlumo.store.index import Indexed
+from gitlumo.store.indexing import open_index
 from gitlumo.store.pending import Pending, pending_runs
 from gitlumo.store.query import Found, Runs, TreeFiles, with_edits
 from gitlumo.store.record import Record
@@ -104,7 +105,7 @@ class Selection:
     def column(self, name: str) -> Callable[[Row], Column]:
         """One column of all runs, read at once: gives a row's value, None where it has none."""
         held = dict(self.index.column(name))
-        return lambda row: row.columns.get(name) if row.id is None else held.get(row.id)
+        return lambda row: columns.value(row.columns, name) if row.id is None else held.get(row.id)
 
     def types(self, name: str) -> set[str]:
         """What SQLite calls, or would call, the values of a column: ``integer``, ``real``, ``text``, ``blob``."""
@@ -172,8 +173,7 @@ class Watcher:
         """
         wanted = None if columns is None else list(columns)
         with self._select() as selection:
-            found = (row.columns for row in selection.rows(_full(where, selection, self._repository)))
-            return [dict(row) if wanted is None else {key: row.get(key) for key in wanted} for row in found]
+            return [_shown(row, wanted) for row in selection.rows(_full(where, selection, self._repository))]
 
     def load(
         self, where: Where = None, columns: Iterable[str] | None = None, *, incremental: bool = True
@@ -250,6 +250,10 @@ class Watcher:
 
 Where = Condition | str | None
 """Which runs: ``C['params.lr'] < .1``, the same as text, ``'lr < 0.1'``, or None: all."""
+
+
+def _shown(row: Row, names: list[str] | None) -> dict[str, Column]:
+    return columns.whole(row.columns) if names is None else {name: columns.value(row.columns, name) for name in names}
 
 
 def _full(where: Where, selection: Selection, repository: Repository) -> Condition | None:

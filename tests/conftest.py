@@ -192,6 +192,20 @@ def tree_state(git: Git) -> Callable[[str | Path], dict[str, Any]]:
     return state
 
 
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 1 MB; what is mounted is unmounted."""
+    if os.geteuid() != 0:
+        pytest.skip("not root")
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(disk)]
+    if subprocess.run(command, capture_output=True, check=False).returncode:
+        pytest.skip("needs root that may mount")
+    yield disk
+    subprocess.run(["umount", "--lazy", str(disk)], check=True)
+
+
 def _files(top: Path) -> Iterator[tuple[str, tuple[int, int, bytes]]]:
     """Path to (mode, mtime, content) of all below a work tree but its own ``.git``; a folder has only its mode."""
     for folder, folders, names in os.walk(top):

@@ -57,6 +57,16 @@ def test_equal_things_are_left_out():
     assert differences(one, one, one) == {}
 
 
+def test_machine_and_seed():
+    one = run(machine={"cpu": "A", "gpus": ["T4"], "memory": 1, "kernel": "Linux 1"}, seed=7)
+    other = run(machine={"cpu": "B", "gpus": ["T4"], "memory": 2, "kernel": "Linux 2"}, seed=8)
+    assert differences(one, other) == {("environment", "cpu"): {0: "A", 1: "B"}, ("environment", "seed"): {0: 7, 1: 8}}
+    assert differences(one, run(machine=["none"], seed=7)) == {
+        ("environment", "cpu"): {0: "A"},
+        ("environment", "gpus"): {0: ["T4"]},
+    }
+
+
 def test_params_and_lock():
     a = run({"lr": 0.1, "optim": {"wd": 0, "name": "adam"}}, {"numpy": "1", "old": "1", "python": "3.11"})
     b = run({"lr": 1, "optim": {"wd": 0}}, {"numpy": "2", "new": "1", "python": "3.13"})

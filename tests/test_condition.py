@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from gitlumo.condition import C, Compare, all_of, any_of, test
 from gitlumo.errors import InvalidValue
-from gitlumo.store import columns, index
+from gitlumo.store import columns, indexing
 from gitlumo.where import functions, to_sql
 
 holds = test
@@ -26,7 +26,7 @@ MANY = int(os.environ.get("GITLUMO_SOAK_ROUNDS", "2000"))
 
 def found_by_sql(condition, runs):
     connection = sqlite3.connect(":memory:", isolation_level=None)
-    connection.executescript(index._SCHEMA)
+    connection.executescript(indexing._SCHEMA)
     functions(connection)
     names = {}
     for id, run in enumerate(runs):
@@ -148,7 +148,7 @@ def test_large_conditions():
 
 def test_what_sqlite_holds_is_compared_by_sqlite():
     connection = sqlite3.connect(":memory:")
-    connection.executescript(index._SCHEMA)
+    connection.executescript(indexing._SCHEMA)
     called = []
     connection.create_function("gitlumo_holds", 2, lambda *args: called.append(args))
     connection.execute("INSERT INTO run (id, place, tree) VALUES (1, 'x', x'00')")

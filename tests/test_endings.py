@@ -290,20 +290,6 @@ def test_a_read_only_git_folder(repo, git, tree_state):
     assert {path: path.stat().st_mtime_ns for path in (repo / ".git").rglob("*")} == files
 
 
-@pytest.fixture
-def small_disk(tmp_path):
-    """A file system of 1 MB; what is mounted is unmounted."""
-    if os.geteuid() != 0:
-        pytest.skip("not root")
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(disk)]
-    if subprocess.run(command, capture_output=True, check=False).returncode:
-        pytest.skip("needs root that may mount")
-    yield disk
-    subprocess.run(["umount", "--lazy", str(disk)], check=True)
-
-
 def fill(disk):
     with open(disk / "filler", "ab", buffering=0) as filler:
         try:

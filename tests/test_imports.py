@@ -53,3 +53,36 @@ def test_a_verb_imports_what_it_needs(repo, words, not_needed):
     code = COUNT.format(f"from gitlumo.cli import main; assert main({words!r}) == 0")
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert set(json.loads(done.stdout.splitlines()[-1])) & not_needed == set()
+
+
+@pytest.mark.parametrize("verb", ["show", "note", "tag", "rm", "undo"])
+def test_completion_of_runs_reads_the_index_and_needs_nothing_else(repo, verb):
+    import gitlumo
+
+    with gitlumo.Experiment("digits") as exp:
+        exp.log({"loss": 1.0})
+    subprocess.run(["git", "lumo", "log"], check=True, capture_output=True)
+    subprocess.run(["git", "lumo", "log"], check=True, capture_output=True)
+    code = COUNT.format(f"from gitlumo.cli import main; assert main(['__complete', 'bash', {verb!r}, '2']) == 0")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    *candidates, modules = done.stdout.splitlines()
+    assert candidates == [exp.test_name]
+    new = set(json.loads(modules))
+    assert new & {"dulwich", "pygit2", "hashlib", "difflib"} == set()
+    stores = {name for name in new if name.startswith("gitlumo.store.")}
+    assert stores == {"gitlumo.store.columns", "gitlumo.store.index"}
+
+
+def test_log_from_the_index_reads_nothing_else(repo):
+    import gitlumo
+
+    with gitlumo.Experiment("digits") as exp:
+        exp.log({"loss": 1.0})
+    subprocess.run(["git", "lumo", "log"], check=True, capture_output=True)
+    for words in (["log"], ["log", "--oneline"], ["__complete", "bash", "log", "--sort", ""]):
+        new = imported(f"from gitlumo.cli import main; assert main({words!r}) == 0")
+        assert new & {"dulwich", "pygit2", "hashlib"} == set()
+        assert {name for name in new if name.startswith("gitlumo.store.")} == {
+            "gitlumo.store.columns",
+            "gitlumo.store.index",
+        }

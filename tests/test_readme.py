@@ -35,6 +35,28 @@ def test_the_snippets_and_commands_run(trained, git):
     assert git("status", "--short").splitlines() == made
 
 
+TRAIN = """\
+import argparse, gitlumo
+parser = argparse.ArgumentParser()
+parser.add_argument("--lr", type=float, default=0.1)
+parser.add_argument("--seed", type=int, default=1)
+args = parser.parse_args()
+with gitlumo.SimpleExperiment("digits", params=args) as exp:
+    exp.log({"loss": args.lr})
+"""
+
+
+def test_the_commands_that_run_and_run_again(repo, git):
+    (repo / "train.py").write_text(TRAIN)
+    (repo / "solve.sh").write_text("echo loss=0.5\n")
+    commands = next(block for block in blocks("sh") if "git lumo rerun" in block)
+    done = subprocess.run(["sh", "-e", "-c", commands], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "gives the same as digits/" in done.stdout
+    assert git("log", "--oneline", "--grep=^Lumo-Event: end", "lumo_experiments").count("digits/") >= 9
+    assert "solver/" in git("log", "--format=%s", "lumo_experiments")
+
+
 def test_the_map_names_every_room():
     rooms = {path.relative_to("gitlumo").with_suffix("").as_posix() for path in _modules()}
     missing = {room for room in rooms if f"`{room.rpartition('/')[2]}`" not in README and f"`{room}`" not in README}

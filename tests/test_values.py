@@ -391,3 +391,27 @@ def test_no_run_started_before_1970():
 )
 def test_the_day_is_utc(start, day):
     assert values.day_text(start) == day
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b'{"a": {"$float": "NaN"}}',
+        b'{"a": {"\\u0024bytes": "QQ=="}}',
+        b'{"$$a": 1, "b": [1, 2.5, "x", null, true]}',
+        b'[{"a": {"b": {"c": ["$"]}}}]',
+        b"[" * 300 + b"]" * 300,
+    ],
+)
+def test_what_is_read_is_decoded(data):
+    assert repr(values.read(data)) == repr(values.decode(values.from_bytes(data)))
+
+
+def test_what_is_nested_too_deep_is_not_read():
+    with pytest.raises(FormatError):
+        values.read(b'{"a":' * 900 + b"1" + b"}" * 900)
+
+
+def test_where_there_is_nothing_to_decode_nothing_is_walked(monkeypatch):
+    monkeypatch.setattr(values, "decode", lambda value: pytest.fail("walked"))
+    assert values.read(b'{"a": [1, {"b": "x"}]}') == {"a": [1, {"b": "x"}]}

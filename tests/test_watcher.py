@@ -12,6 +12,8 @@ import pytest
 import gitlumo
 from gitlumo import C, Experiment, Watcher
 from gitlumo.errors import LumoError, NoSuchRun, UsageError
+from gitlumo.store import columns
+from gitlumo.store.indexing import open_index
 
 
 def record(exp_name="digits", metrics=None, tags=(), note="", **params):
@@ -85,6 +87,69 @@ def test_conditions_and_columns(runs):
         watcher.load(7)
 
 
+LAST, LEAST, GREATEST = (f"metrics.acc.{name}" for name in ("last", "min", "max"))
+
+
+def curve(*values):
+    with Experiment("digits", params={"first": values[0]}) as exp:
+        for value in values:
+            exp.dump_metric("acc", value)
+    return exp
+
+
+@pytest.fixture(params=["published", "and one is being recorded"])
+def curves(request, repo):
+    """acc is 0.1, 0.9 in the first run, 0.8, 0.2 in the second; the third has none."""
+    made = [curve(0.1, 0.9)]
+    if request.param == "published":
+        made += [curve(0.8, 0.2), record()]
+        yield made
+        return
+    exp = Experiment("digits", params={"first": 0.8}).start()
+    exp.dump_metric("acc", 0.8)
+    exp.dump_metric("acc", 0.2)
+    yield [*made, exp, record()]
+    exp.end()
+
+
+def test_a_statistic_that_is_the_best_is_there_by_its_name(curves):
+    watcher, nan = Watcher(), pytest.approx(float("nan"), nan_ok=True)
+    names = [LAST, LEAST, GREATEST]
+    expected = {LAST: [nan, 0.2, 0.9], LEAST: [nan, 0.2, 0.1], GREATEST: [nan, 0.8, 0.9]}
+    rows = watcher.rows(columns=names)
+    assert rows == [
+        dict.fromkeys(names),
+        {LAST: 0.2, LEAST: 0.2, GREATEST: 0.8},
+        {LAST: 0.9, LEAST: 0.1, GREATEST: 0.9},
+    ]
+    assert [{name: row.get(name) for name in names} for row in watcher.rows()] == rows
+    for df in (
+        watcher.load(columns=names),
+        watcher.load(),
+        watcher.load("exp = digits"),
+        Watcher().load("exp = digits"),
+    ):
+        assert {name: list(df[name]) for name in names if name in df} == {n: expected[n] for n in names if n in df}
+        assert LAST in df
+        assert LEAST in df
+    assert [row["params.first"] for row in watcher.rows(C[LAST] > 0.5)] == [0.1]
+    assert [row["params.first"] for row in watcher.rows(C["acc.max"] >= 0.8)] == [0.8, 0.1]
+    assert list(watcher.load("acc.max >= 0.8 and acc.last < 0.5")["params.first"]) == [0.8]
+
+
+def test_a_statistic_of_which_no_run_has_its_own(repo):
+    curve(0.5)
+    watcher = Watcher()
+    assert list(watcher.load(columns=[LAST])[LAST]) == [0.5]
+    assert watcher.rows(columns=[GREATEST]) == [{GREATEST: 0.5}]
+    assert list(watcher.load()["metrics.acc"]) == [0.5]
+    curve(0.9, 0.1)  # now one has
+    assert list(watcher.load()[LAST]) == [0.1, 0.5]
+    assert list(Watcher().load()[LAST]) == [0.1, 0.5]
+    with pytest.raises(UsageError):
+        watcher.load(columns=["metrics.nothing.last"])
+
+
 def test_rows_need_no_pandas(runs):
     code = (
         "import sys; sys.modules['pandas'] = None\n"
@@ -128,6 +193,53 @@ def test_a_second_load_is_as_the_first_would_be(runs):
     df = watcher.load()
     assert (df["state"].iloc[0], len(df)) == ("finished", 5)
     same(df, Watcher().load())
+
+
+def test_what_repeats_is_decoded_once(repo, monkeypatch):
+    for seed in range(6):
+        record(seed=seed, flag=True, mixed=(1, 1.0, "1", True, None, 2**70)[seed], tags=("a",))
+    decoded = []
+    from_sql = columns.from_sql
+    monkeypatch.setattr(columns, "from_sql", lambda held: decoded.append(held) or from_sql(held))
+    df = Watcher().load()
+    assert list(map(repr, df["params.mixed"])) == ["1180591620717411303424", "None", "True", "'1'", "1.0", "1"]
+    assert all(type(held) is bytes for held in decoded)
+    assert decoded.count(b"false") == decoded.count(b"true") - 1 == 1  # deprecated; flag and mixed
+    df["tags"].iloc[0].append("b")
+    assert df["tags"].iloc[1] == ["a"]
+
+
+def test_a_second_load_does_not_walk_all_runs(repo, monkeypatch):
+    def steps():
+        """How many steps SQLite takes to read one new run."""
+        record(seed=1)
+        count = 0
+
+        def counted(branch, view, cache_root):
+            nonlocal count
+            found = open_index(branch, view, cache_root)
+
+            def step():
+                nonlocal count
+                count += 1
+
+            found.connection.set_progress_handler(step, 1)
+            return found
+
+        with monkeypatch.context() as patched:
+            patched.setattr("gitlumo.watcher.open_index", counted)
+            watcher.load()
+        return count
+
+    watcher = Watcher()
+    record(seed=0)
+    watcher.load()
+    steps()
+    few = steps()
+    for seed in range(40):
+        record(seed=seed)
+    watcher.load()
+    assert steps() <= few + 10
 
 
 def test_the_branch_is_set_back(runs, git):

@@ -81,7 +81,7 @@ def _print_for_people(out: Screen, oneline: bool, shown: Sequence[str], rows: li
         return 0
     if shown:
         heads = [name.removeprefix(columns.PARAMS).removeprefix(columns.METRICS) for name in shown]
-        table = [[_cell(name, row.columns.get(name)) for name in shown] for _, row in rows]
+        table = [[_cell(name, columns.value(row.columns, name)) for name in shown] for _, row in rows]
         numbers = [i + 1 for i, name in enumerate(shown) if name.startswith((columns.PARAMS, columns.METRICS))]
         labelled = [[before + row.found.label, *line] for (before, row), line in zip(rows, table, strict=True)]
         log.print_columns(out, ["run", *heads], labelled, numbers)
@@ -117,7 +117,7 @@ def _print_for_programs(
     if form == "json":
         separator = "["
         for row in rows:
-            found = {name: formats.value_of(name, row.columns.get(name)) for name in shown}
+            found = {name: formats.value_of(name, columns.value(row.columns, name)) for name in shown}
             out.line(f"{separator}{formats.json_of(found)}")
             separator = ","
         out.line("]" if separator == "," else "[]")
@@ -126,7 +126,9 @@ def _print_for_programs(
         rows = list(rows)
         names = [name for row in rows for name in row.columns]
     chosen_names = list(shown) or columns_in(names or ())
-    formats.write(form, chosen_names, ([row.columns.get(name) for name in chosen_names] for row in rows), out.line)
+    formats.write(
+        form, chosen_names, ([columns.value(row.columns, name) for name in chosen_names] for row in rows), out.line
+    )
 
 
 def _print_groups(out: Screen, form: str, keys: Sequence[str], groups: Iterable[Group]) -> None:

@@ -16,6 +16,8 @@ from gitlumo.errors import LumoError, UsageError
 VERBS = {
     "run": "run any command as an experiment",
     "rerun": "run recorded runs again, with the code that they ran with",
+    "sweep": "run a command with many parameters, each a run; again, only what is not done",
+    "verify": "did the rerun give the same? compare metrics, and record the verdict",
     "init": "make this repository ready for runs",
     "log": "list runs, newest first",
     "show": "show everything of one run",
@@ -117,8 +119,10 @@ def _run(words: list[str]) -> int:
 
         return answer(rest)
     parser = parser_of(verb)
-    status = _module(verb).run(parser.parse_args(list(_as_argparse_wants(rest)) if verb == "log" else rest))
-    sys.stdout.flush()
+    module = _module(verb)
+    parse = parser.parse_intermixed_args if getattr(module, "INTERMIXED", False) else parser.parse_args
+    status = module.run(parse(list(_as_argparse_wants(rest)) if verb == "log" else rest))
+    _flush()
     return int(status)
 
 
@@ -162,12 +166,17 @@ def _complain(error: Exception, debug: bool) -> None:
         said = f"{error.filename}: {error.strerror}" if error.filename else error.strerror or said
     elif not isinstance(error, LumoError):
         said = f"{type(error).__name__}: {said}\nthis is a fault of gitlumo; 'git lumo --debug ...' shows where"
-    sys.stdout.flush()
+    _flush()
     if debug:
         import traceback
 
         print(printable(traceback.format_exc(), newlines=True), end="", file=sys.stderr)
     print(f"fatal: {printable(said, newlines=True)}", file=sys.stderr)
+
+
+def _flush() -> None:
+    if sys.stdout is not None:  # it was closed when this process began
+        sys.stdout.flush()
 
 
 def _end(status: int) -> int:

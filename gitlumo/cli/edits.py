@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import shlex
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from gitlumo.cli.opening import Opened, open_here
 from gitlumo.cli.terminal import printable
-from gitlumo.store.ledger import Ledger
-from gitlumo.store.record import Record
+
+if TYPE_CHECKING:
+    from gitlumo.store.ledger import Ledger
+    from gitlumo.store.record import Record
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,8 @@ def find(name: str, opened: Opened | None = None) -> Target:
         NoSuchRun: If no run, or more than one, is meant.
         FormatError: If it is damaged, or of a later format.
     """
+    from gitlumo.store.ledger import Ledger
+
     opened = opened or open_here()
     found = opened.runs().resolve(name)
     found.record.check()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -57,6 +58,15 @@ def span(seconds: float) -> str:
     return " ".join(f"{count}{unit}" for count, unit in parts[:2])
 
 
+def usage(found: Mapping[str, Any]) -> str:
+    """What a command has used (``info/usage.json``); empty where that is not known."""
+    cpu = [value for key in ("cpu_user", "cpu_system") if isinstance(value := found.get(key), (int, float))]
+    parts = [f"{span(sum(cpu))} of CPU"] if len(cpu) == 2 else []
+    if type(memory := found.get("peak_memory")) is int:
+        parts.append(f"{memory / 2**20:.0f} MiB of memory at its peak")
+    return ", ".join(parts)
+
+
 def number(value: object) -> str:
     """A value in few characters: floats to four digits."""
     if isinstance(value, float):
@@ -79,3 +89,21 @@ def size(count: int) -> str:
             break
         number /= 1024
     return f"{number:.0f} {unit}" if unit == "bytes" else f"{number:.1f} {unit}"
+
+
+def machine(found: Mapping[str, Any]) -> tuple[str, str]:
+    """A recorded machine (``info/machine.json``) as two lines: its hardware, its software; empty where unknown."""
+    cpus, usable, memory, gpus = (found.get(key) for key in ("cpus", "usable_cpus", "memory", "gpus"))
+    parts = [str(found["cpu"])] if found.get("cpu") else []
+    if isinstance(cpus, int):
+        some = f"{usable} of " if isinstance(usable, int) and usable != cpus else ""
+        parts.append(f"{some}{cpus} CPU{'s' if cpus != 1 else ''}")
+    if isinstance(memory, int):
+        parts.append(f"{memory / 2**30:.0f} GiB")
+    for name, count in Counter(map(str, gpus if isinstance(gpus, list) else [])).items():
+        parts.append(f"{count} × {name}" if count > 1 else name)
+    if found.get("gpu_driver"):
+        parts.append(f"driver {found['gpu_driver']}")
+    python = f"{found.get('implementation', 'python')} {found['python']}" if found.get("python") else None
+    software = [found.get("os"), found.get("kernel"), found.get("arch"), python]
+    return ", ".join(parts), ", ".join(str(part) for part in software if part)

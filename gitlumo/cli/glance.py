@@ -13,18 +13,17 @@ from gitlumo.cli import facts
 from gitlumo.cli.log import BROKEN, Row
 from gitlumo.cli.opening import Opened
 from gitlumo.errors import LumoError
-from gitlumo.git import process
-from gitlumo.store import columns, journal, trees
-from gitlumo.store.index import FILE, Index, open_index, peek
+from gitlumo.store import columns
+from gitlumo.store.index import FILE, Index
 
 MOST = 2000  # runs of which a look at them makes the index: half a second, once
 
 
 def newest(opened: Opened, number: int, everything: bool) -> list[Row] | None:
     """The rows of the newest runs; None: the ledger must be asked."""
-    if not number or journal.open_runs(opened.branch.lumo_dir):  # what is being recorded is not in the index
+    if not number or opened.is_recording:  # what is being recorded is not in the index
         return None
-    index = look(opened)
+    index = opened.index()
     if index is None:
         return None
     try:
@@ -33,28 +32,17 @@ def newest(opened: Opened, number: int, everything: bool) -> list[Row] | None:
         index.close()
 
 
-def look(opened: Opened) -> Index | None:
-    """The index, if it is of the tips that are there; no engine is imported."""
-    return peek(opened.branch.lumo_dir, _tips(opened))
-
-
 def keep_up(opened: Opened) -> None:
     """Bring the index to the tips that are there, for the next time; it is made here only where that takes no time."""
+    from gitlumo.store import trees
+    from gitlumo.store.indexing import open_index
+
     branch = opened.branch
     with contextlib.suppress(LumoError, OSError):  # what is wrong has been said, or is no matter of this verb
         view = branch.view()
         few = sum(1 for _ in islice(trees.places(view.objects, view.tree), MOST + 1)) <= MOST
         if few or os.path.exists(os.path.join(branch.lumo_dir, FILE)):
             open_index(branch, view, opened.cache_root).close()
-
-
-def _tips(opened: Opened) -> set[str]:
-    """Where the ledger's branch and its remote-tracking kin are; asked of git, which is there sooner than an engine."""
-    ref, ending = opened.settings.ref, f"/{opened.settings.branch}"
-    words = ["for-each-ref", "--format=%(objectname) %(refname)", ref, "refs/remotes/"]
-    out = process.ask([*opened.repository.git_args, *words]).out.decode("utf-8", "surrogateescape")
-    pairs = (line.split(" ", 1) for line in out.split("\n")[:-1])
-    return {id for id, name in pairs if name == ref or (name.endswith(ending) and name.count("/") >= 3)}
 
 
 def _rows(index: Index, number: int, everything: bool) -> list[Row]:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from gitlumo.cli.opening import Opened
 from gitlumo.errors import LumoError
-from gitlumo.store.index import FILE, Index, open_index
+from gitlumo.store.index import FILE, Index
 from gitlumo.store.query import Found
 
 _REPEATS = "id IN (SELECT run FROM fact WHERE key = (SELECT id FROM name WHERE name = 'rerun.from') AND value = ?)"
@@ -23,14 +23,20 @@ def lines(opened: Opened, found: Found) -> list[str]:
         found: The run.
     """
     rerun = found.record.edited["rerun"]
-    parent, told = rerun.get("from"), rerun.get("rerun_at")
+    parent, told, verified = (rerun.get(key) for key in ("from", "rerun_at", "verified"))
     again = [uid for uid in told if isinstance(uid, str)] if isinstance(told, list) else []
-    with _index(opened, make=bool(parent or again)) as index:
+    with _index(opened, make=bool(parent or again or verified)) as index:
         if index is not None:
             known = [run.uid for run in index.runs(_REPEATS, [found.record.uid]) if run.uid]
             again = list(dict.fromkeys([*known, *again]))
         above = [f"rerun of  {_name(index, parent)}"] if isinstance(parent, str) else []
-        return [*above, *(f"rerun as  {_name(index, uid)}" for uid in again)]
+        below = [f"rerun as  {_name(index, uid)}" for uid in again]
+        verdicts = verified.items() if isinstance(verified, dict) else ()
+        return [*above, *below, *(f"verified  with {_name(index, uid)}: {_verdict(found)}" for uid, found in verdicts)]
+
+
+def _verdict(found: object) -> str:
+    return "the same" if isinstance(found, dict) and found.get("same") is True else "not the same"
 
 
 @contextlib.contextmanager
@@ -39,6 +45,8 @@ def _index(opened: Opened, *, make: bool) -> Iterator[Index | None]:
     branch, index = opened.branch, None
     if make or os.path.exists(os.path.join(branch.lumo_dir, FILE)):
         with contextlib.suppress(LumoError, OSError):
+            from gitlumo.store.indexing import open_index
+
             index = open_index(branch, branch.view(), opened.cache_root)
     try:
         yield index

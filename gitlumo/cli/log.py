@@ -8,7 +8,7 @@ import sys
 from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gitlumo.cli import facts
 from gitlumo.cli.formats import FORMATS
@@ -16,8 +16,9 @@ from gitlumo.cli.opening import natural, open_here
 from gitlumo.cli.terminal import STATE_COLOURS, Screen, align, printable, screen, shorten, width_of
 from gitlumo.errors import FormatError, UsageError
 from gitlumo.store import columns
-from gitlumo.store.query import Found
-from gitlumo.store.record import to_json
+
+if TYPE_CHECKING:
+    from gitlumo.store.query import Found
 
 ROWS = 50
 NOTE_WIDTH = 40
@@ -126,7 +127,7 @@ def run(args: argparse.Namespace) -> int:
             print_json(out, listed(opened.runs().newest(), args.number, args.all))
         return 0
     glanced = None
-    if _has_index(opened.branch.lumo_dir):
+    if _has_index(opened.lumo_dir):
         from gitlumo.cli.glance import newest
 
         glanced = newest(opened, args.number, args.all)
@@ -166,6 +167,8 @@ def _has_index(lumo_dir: str) -> bool:
 
 def print_json(out: Screen, chosen: Iterable[Found]) -> None:
     """An array, written run by run."""
+    from gitlumo.store.record import to_json
+
     separator = "["
     for found in chosen:
         try:

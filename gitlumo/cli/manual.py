@@ -29,10 +29,14 @@ ENVIRONMENT = {
     "GIT_DIR, GIT_WORK_TREE": "the repository, as for git itself",
     "LUMO_DISABLED": "1: a training script records nothing; verbs do not care",
     "LUMO_EXP_TEST_NAME": "the name of the next run of a training script",
+    "LUMO_METRICS": "set for the command of git lumo run: the file that takes metrics, an object of JSON a line",
+    "LUMO_SEED": "the seed that gitlumo.seed_everything takes; rerun sets it",
+    "LUMO_SLOT": "set by sweep and rerun -j: which of the jobs that run at once this one is, from 0",
 }
 STATUSES = {
     "0": "all went well",
-    "1": "fsck or doctor found something, diff --exit-code a difference; or there is no note",
+    "1": "fsck or doctor found something, diff --exit-code or verify a difference; or there is no note",
+    "126, 127": "run: the command is no program, or there is none; else run and rerun end as the command does",
     "128": "it cannot be done; standard error says why, and what to type next",
     "129": "wrong usage",
     "130": "Ctrl-C",
@@ -70,6 +74,9 @@ def _lines() -> Iterator[str]:
         yield f".SS git lumo {_text(verb)} {_operands(parser)}".rstrip()
         yield _text(f"{what[0].upper()}{what[1:]}.")
         yield from _arguments(parser)
+        if parser.epilog:
+            yield ".PP"
+            yield _text(parser.epilog.strip().replace("\n", " "))
     for heading, items in (("CONFIGURATION", SETTINGS), ("ENVIRONMENT", ENVIRONMENT), ("EXIT STATUS", STATUSES)):
         yield f".SH {_text(heading)}"
         for name, what in items.items():

@@ -10,7 +10,6 @@ import sys
 from gitlumo import arguments
 from gitlumo.cli.edits import Target, find, say
 from gitlumo.cli.terminal import printable
-from gitlumo.editing import NOTE, edit_run
 from gitlumo.errors import GitError, LumoError, UsageError
 from gitlumo.git import process
 from gitlumo.git.repository import Repository
@@ -36,6 +35,8 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print or write it."""
+    from gitlumo.editing import NOTE, edit_run
+
     text = _given(args)
     target = find(args.exp)
     there = target.run.note

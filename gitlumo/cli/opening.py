@@ -3,24 +3,61 @@
 from __future__ import annotations
 
 import argparse
+import os
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from gitlumo.config import Settings, read_settings
+from gitlumo.git import process
 from gitlumo.git.repository import Repository, open_repository
-from gitlumo.store.branch import Branch
 
 if TYPE_CHECKING:
+    from gitlumo.store.branch import Branch
+    from gitlumo.store.index import Index
     from gitlumo.store.query import Runs
 
 
 @dataclass(frozen=True)
 class Opened:
-    """A repository that a verb works on."""
+    """A repository that a verb works on; what reads its ledger is imported when it is asked for."""
 
     repository: Repository
     settings: Settings
-    branch: Branch
+
+    @property
+    def lumo_dir(self) -> str:
+        """Where everything of gitlumo lies in it."""
+        return self.repository.location.lumo_dir
+
+    @property
+    def is_recording(self) -> bool:
+        """Whether runs are registered here; see :func:`gitlumo.store.journal.open_runs`."""
+        try:
+            return bool(os.listdir(os.path.join(self.lumo_dir, "open")))
+        except OSError:
+            return False
+
+    @cached_property
+    def branch(self) -> Branch:
+        """The ledger's branch."""
+        from gitlumo.store.branch import Branch
+
+        return Branch(self.repository, self.settings)
+
+    def index(self) -> Index | None:
+        """The index, if it is of the tips that are there; neither an engine nor an object is needed for it."""
+        from gitlumo.store.index import peek
+
+        return peek(self.lumo_dir, self._tips())
+
+    def _tips(self) -> set[str]:
+        """Where the ledger's branch and its remote-tracking kin are; git says so sooner than an engine is there."""
+        ref, ending = self.settings.ref, f"/{self.settings.branch}"
+        words = ["for-each-ref", "--format=%(objectname) %(refname)", ref, "refs/remotes/"]
+        out = process.ask([*self.repository.git_args, *words]).out.decode("utf-8", "surrogateescape")
+        pairs = (line.split(" ", 1) for line in out.split("\n")[:-1])
+        return {id for id, name in pairs if name == ref or (name.endswith(ending) and name.count("/") >= 3)}
 
     def runs(self) -> Runs:
         """All runs: those of the ledgers here, and those that wait to be published.
@@ -39,7 +76,7 @@ class Opened:
         """Where the index lies if the repository cannot be written."""
         from gitlumo.beginning import roots
 
-        return roots(self.settings, self.branch.lumo_dir)["cache_root"]
+        return roots(self.settings, self.lumo_dir)["cache_root"]
 
 
 def open_here() -> Opened:
@@ -50,8 +87,7 @@ def open_here() -> Opened:
         UsageError: If a setting makes no sense.
     """
     repository = open_repository()
-    settings = read_settings(repository.config)
-    return Opened(repository, settings, Branch(repository, settings))
+    return Opened(repository, read_settings(repository.config))
 
 
 def natural(text: str) -> int:

@@ -20,11 +20,16 @@ where the command has them (--lr=0.1, --lr 0.1, lr=0.1), else added in its style
 """
 
 
+INTERMIXED = True  # K=V may stand after options, too
+
+
 def options(parser: argparse.ArgumentParser) -> None:
     """Declare the verb's options."""
     parser.epilog = EPILOG
-    parser.add_argument("exp", metavar="EXP", help="the run")
+    parser.add_argument("exp", metavar="EXP", nargs="?", help="the run; with --where none")
     parser.add_argument("changes", metavar="K=V", nargs="*", help="a parameter's new value; argv[3]=V for a word")
+    parser.add_argument("--where", metavar="EXPR", help="all runs that are like that, and not redone: 'state = failed'")
+    parser.add_argument("-j", "--jobs", metavar="N", type=_count, default=1, help="with --where: N at a time")
     parser.add_argument("--seed", metavar="S", type=_seed, help="the seed; with --repeat the first of them")
     parser.add_argument("--repeat", metavar="N", type=_count, help="N runs, each with a seed of its own")
     parser.add_argument("--here", action="store_true", help="in your own work tree, with the code as it is there now")
@@ -45,6 +50,14 @@ def run(args: argparse.Namespace) -> int:
     """Run it again; the status is the command's."""
     from gitlumo.rerun import again
 
+    if args.where is not None:
+        from gitlumo.cli import rerun_many
+
+        return rerun_many.run(args, _changes([*([args.exp] if args.exp is not None else []), *args.changes]))
+    if args.exp is None:
+        raise UsageError("which run is to run again? git lumo rerun EXP [K=V...], or --where EXPR")
+    if args.jobs > 1:
+        raise UsageError("-j is for many runs: --where EXPR")
     changes = _changes(args.changes)
     tags = [tag.removeprefix("+") for tag in args.tag]
     arguments.check_tags(tags)

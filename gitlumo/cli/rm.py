@@ -7,15 +7,10 @@ import os
 import shutil
 
 from gitlumo import values
-from gitlumo.beginning import roots
 from gitlumo.cli import facts
 from gitlumo.cli.edits import Target, find, say
 from gitlumo.cli.opening import open_here
-from gitlumo.editing import DEPRECATED, edit_run
 from gitlumo.errors import LumoError
-from gitlumo.store import journal, layout
-from gitlumo.store.journal import Folder
-from gitlumo.store.record import RUNNING
 
 
 def options(parser: argparse.ArgumentParser) -> None:
@@ -30,6 +25,9 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Do it, and say how it is undone."""
+    from gitlumo.beginning import roots
+    from gitlumo.editing import DEPRECATED, edit_run
+
     opened = open_here()
     targets = {target.run.uid: target for target in (find(name, opened) for name in args.exps)}
     for target in targets.values():
@@ -53,6 +51,8 @@ def free_blobs(target: Target, info_root: str, blob_root: str) -> None:
         LumoError: If the run goes on, or the folder is a link, or lies behind one that leads out of ``blob_root``.
         OSError: If it cannot be deleted.
     """
+    from gitlumo.store.record import RUNNING
+
     if target.run.state == RUNNING:
         raise LumoError(f"{target.label} is running, and may need what is in its blob_dir")
     name = _folder_name(target, info_root)
@@ -71,10 +71,12 @@ def free_blobs(target: Target, info_root: str, blob_root: str) -> None:
 
 def _folder_name(target: Target, info_root: str) -> str | None:
     """The run's folder's name on this disk; another run, or another repository's, may have its test_name there."""
+    from gitlumo.store import journal, layout
+
     test_name, uid = str(target.run.info("test_name")), target.run.uid
     for name in (test_name, f"{test_name}~{uid}"):
         info_dir = os.path.join(info_root, str(target.run.info("exp_name")), name)
-        said = Folder(info_dir, 0).read(layout.info_path("uid"))
+        said = journal.Folder(info_dir, 0).read(layout.info_path("uid"))
         if said == values.to_bytes(uid) and journal.belongs_to(info_dir, target.ledger.lumo_dir):
             return name
     return None

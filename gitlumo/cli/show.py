@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gitlumo import sparkline
-from gitlumo.cli import facts, lineage
+from gitlumo.cli import facts
 from gitlumo.cli.opening import Opened, open_here
 from gitlumo.cli.terminal import STATE_COLOURS, Screen, printable, screen, shorten
 from gitlumo.errors import LumoError, UsageError
 from gitlumo.store import columns
-from gitlumo.store.layout import metric_name
-from gitlumo.store.query import Found
-from gitlumo.store.record import to_json
+
+if TYPE_CHECKING:
+    from gitlumo.store.query import Found
 
 CURVE_WIDTH = 32
 FILES_SHOWN = 20
@@ -68,6 +67,8 @@ def run(args: argparse.Namespace) -> int:
             for line in metric_lines(found, args.metric):
                 out.line(line)
         else:
+            from gitlumo.cli import lineage
+
             for heading, lines in sections(found, opened.branch.has_code, lineage.lines(opened, found)):
                 _print_section(out, found, heading, lines)
     return 0
@@ -86,6 +87,8 @@ def _plot(names: Sequence[str], keys: Sequence[str]) -> int:
     known = sorted(set().union(*metrics.values()))
     for key in keys:
         if key not in known:
+            import difflib
+
             near = difflib.get_close_matches(key, known, 3)
             hint = f"did you mean {' or '.join(near)}?" if near else f"there are: {', '.join(known) or 'none'}"
             lacks = f"{every[0].label} has no" if len(every) == 1 else "none of these runs has a"
@@ -98,6 +101,8 @@ def _plot(names: Sequence[str], keys: Sequence[str]) -> int:
 
 
 def _as_json(found: Found, metric: str | None, history: bool) -> str:
+    from gitlumo.store.record import to_json
+
     if metric:
         return to_json({}, found.record.history(metric))
     return to_json(found.record.properties, found.record.history() if history else None)
@@ -106,12 +111,18 @@ def _as_json(found: Found, metric: str | None, history: bool) -> str:
 def _print_file(opened: Opened, found: Found, path: str) -> int:
     """One file as it is, or a folder as the list of what is in it: a recorded one, else one of the code."""
     data = _recorded(found, path)
+    git = found.record.info("git") or {}
+    if data is None and git.get("commit") is None:
+        raise LumoError(
+            f"{found.label} has no file {path!r}, and recorded no code\n"
+            f"type 'git lumo show {found.name}:' to list what it recorded"
+        )
     if data is None:
         from gitlumo.rerun import code
 
         data = code.read_file(opened.branch, found, path)
     if data is None:
-        commit = str(found.record.info("git")["commit"])[:12]
+        commit = str(git["commit"])[:12]
         raise LumoError(
             f"{found.label} has no file {path!r}, neither among what it recorded nor in its code\n"
             f"type 'git lumo show {found.name}:' to list the first, 'git ls-tree -r --name-only {commit}' the second"
@@ -136,6 +147,8 @@ def _recorded(found: Found, path: str) -> bytes | None:
 def metric_lines(found: Found, key: str) -> Iterator[str]:
     """The history of one metric: its curve, then a line a value."""
     points = found.record.history(key)
+    from gitlumo.store.layout import metric_name
+
     name = metric_name(key)
     yield sparkline.draw([point[name] for point in points], CURVE_WIDTH)
     yield f"{'step':>10} {'time':>12}  {printable(key)}"
@@ -190,7 +203,11 @@ def _head(run: Mapping[str, Any], has_code: Callable[[str], bool]) -> Iterator[s
         share = f"{100 * ratio:.0f} %" if isinstance(ratio, (int, float)) else "?"
         yield f"progress  {share}, last heard {heard}"
     elif progress.get("end_code"):
-        yield f"ended     with status {progress['end_code']}"
+        signal = _map(run.get("usage")).get("signal")
+        yield f"ended     with status {progress['end_code']}{f' ({signal})' if isinstance(signal, str) else ''}"
+    used = facts.usage(_map(run.get("usage")))
+    if used:
+        yield f"used      {used}"
     for again in _maps(progress.get("resumed")):
         where = f" on {again['host']}" if again.get("host") else ""
         yield f"resumed   {str(again.get('time')).replace('T', ' ')}{where}, it was {again.get('after')}"
@@ -221,6 +238,13 @@ def _head(run: Mapping[str, Any], has_code: Callable[[str], bool]) -> Iterator[s
         yield "          the script itself is not in this repository"
     if pinfo.get("host"):
         yield f"host      {pinfo['host']}, process {pinfo.get('pid')}"
+    hardware, software = facts.machine(_map(run.get("machine")))
+    if hardware or software:
+        yield f"machine   {hardware or software}"
+    if hardware and software:
+        yield f"          {software}"
+    if isinstance(run.get("seed"), int):
+        yield f"seed      {run['seed']}" + (f" ({run['seed_from']})" if run.get("seed_from") else "")
 
 
 def _backups(backups: Mapping[str, Any]) -> Iterator[str]:

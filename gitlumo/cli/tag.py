@@ -7,7 +7,6 @@ import argparse
 from gitlumo import arguments
 from gitlumo.cli.edits import find, say
 from gitlumo.cli.terminal import printable
-from gitlumo.editing import TAG, edit_run, retag, told
 from gitlumo.errors import LumoError, UsageError
 
 
@@ -20,6 +19,8 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """List or change them."""
+    from gitlumo.editing import TAG, edit_run, retag, told
+
     add, remove = ([tag.removeprefix("+") for tag in tags] for tags in (args.tags, args.delete))
     arguments.check_tags([*add, *remove])
     both = set(add) & set(remove)

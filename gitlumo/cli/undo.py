@@ -8,9 +8,7 @@ from gitlumo.cli import facts
 from gitlumo.cli.edits import find, say
 from gitlumo.cli.opening import open_here
 from gitlumo.cli.terminal import shorten
-from gitlumo.editing import last_edit, last_edited, told, undo
 from gitlumo.errors import LumoError
-from gitlumo.store.ledger import Ledger
 
 SHOWN = 60  # columns of a value
 
@@ -25,6 +23,9 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Undo it, and say what it was."""
+    from gitlumo.editing import last_edit, last_edited, told, undo
+    from gitlumo.store.ledger import Ledger
+
     opened = open_here()
     if args.exp is None:
         ledger, me = Ledger(opened.repository, opened.settings), opened.repository.identity[0]

@@ -120,5 +120,5 @@ def check_path(path: str) -> None:
         GitError: If it does not: git's own fsck refuses such a tree, and a stranger may have made it.
     """
     for name in path.split("/"):
-        if name in ("", ".", "..") or name.lower() == ".git" or "\0" in name or "\\" in name:
+        if name in ("", ".", "..") or name.lower() == ".git" or "\0" in name:
             raise GitError(f"{path!r} is no path that can be unpacked; try 'git fsck'")

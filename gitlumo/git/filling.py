@@ -7,6 +7,7 @@ network. What is not here is said, never passed over.
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Iterator, Sequence
 
 from gitlumo.git import process
@@ -80,14 +81,14 @@ def _fill_submodules(
         if mode != "160000":
             continue
         place = os.fsdecode(raw)
-        shown = f"submodule {place} ({commit[:12]})"
+        shown, quoted = f"submodule {place} ({commit[:12]})", shlex.quote(place)
         there = os.path.join(tree, place) if tree else None
         source = module_dir(place, names.get(place), there, homes)
         if source is None:
-            yield f"{shown} is not on this machine; 'git submodule update --init {place}' brings it"
+            yield f"{shown} is not on this machine; 'git submodule update --init {quoted}' brings it"
             continue
         if process.run(["--git-dir", source, "cat-file", "-e", f"{commit}^{{commit}}"], check=False).status:
-            yield f"{shown} is not in its repository here; 'git -C {place} fetch' may bring it"
+            yield f"{shown} is not in its repository here; 'git -C {quoted} fetch' may bring it"
             continue
         target = os.path.join(path, place)
         clone = ["clone", "--quiet", "--shared", "--no-checkout", "--template=", "--", source, target]

@@ -125,6 +125,22 @@ def read_tree(objects: Objects, id: str) -> dict[str, Entry]:
     return parse_tree(read_kind(objects, id, TREE), 20 if objects.hash_name == "sha1" else 32)
 
 
+def read_files(objects: Objects, id: str) -> dict[str, str]:
+    """The regular files in a tree: name to id.
+
+    Raises:
+        MissingObject: If there is none of this id.
+        GitError: If the object is no tree.
+    """
+    size = 20 if objects.hash_name == "sha1" else 32
+    lines = tree_lines(read_kind(objects, id, TREE), size)
+    return {
+        name.decode("utf-8", "surrogateescape"): whole[-size:].hex()
+        for whole, mode, name in lines
+        if mode[:2] == b"10" and len(mode) == 6  # as Entry.is_file
+    }
+
+
 def read_entries(objects: Objects, id: str, prefix: str) -> list[Entry]:
     """A tree's entries whose names begin with ``prefix``; the others, perhaps thousands, are not taken apart.
 

@@ -17,14 +17,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import IO
 
-from dulwich.object_format import SHA1, SHA256
-from dulwich.pack import load_pack_index, write_pack_header, write_pack_index_v2, write_pack_object
-
 from gitlumo.git import process
 from gitlumo.git.files import move
 from gitlumo.git.objects import TREE, NewObject, object_id
 
-_FORMATS = {"sha1": SHA1, "sha256": SHA256}
 _TYPES = {"commit": 1, "tree": 2, "blob": 3}
 _CHUNK = 1 << 20
 GC_MOMENT = 0.01
@@ -69,6 +65,8 @@ def write_pack(
     Raises:
         OSError: If the disk is full or read-only; nothing is left behind then.
     """
+    from dulwich.pack import write_pack_index_v2
+
     os.makedirs(place.tmp_dir, exist_ok=True)
     os.makedirs(place.pack_dir, exist_ok=True)
     unfinished = os.path.join(place.tmp_dir, f"pack-{os.getpid()}-{os.urandom(6).hex()}")
@@ -109,7 +107,10 @@ def _write_objects(
     out: IO[bytes], hash_name: str, new: Mapping[str, NewObject], with_pack: str | None
 ) -> tuple[list[tuple[bytes, int, int | None]], bytes]:
     """Header, the other pack's entries byte for byte (its deltas are relative), new objects, checksum."""
-    form = _FORMATS[hash_name]
+    from dulwich.object_format import SHA1, SHA256
+    from dulwich.pack import load_pack_index, write_pack_header, write_pack_object
+
+    form = SHA1 if hash_name == "sha1" else SHA256
     checksum = hashlib.new(hash_name, usedforsecurity=False)
     entries: list[tuple[bytes, int, int | None]] = []
 

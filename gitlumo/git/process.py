@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import signal
 import subprocess
 import tempfile
@@ -36,6 +37,26 @@ class Result:
         """git's own words: standard error, without the ``fatal: `` in front."""
         text = self.err.decode("utf-8", "replace").strip()
         return text.removeprefix("fatal: ") or f"git ended with status {self.status}"
+
+
+class Child(subprocess.Popen[bytes]):
+    """A child whose end is noticed when it comes, also with a timeout.
+
+    ``Popen`` looks again after 1, 2, 4, ... ms then, and closed pipes come just before the end.
+    """
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait for its end; see :meth:`subprocess.Popen.wait`."""
+        if timeout is not None and self.returncode is None and hasattr(os, "pidfd_open"):  # Linux
+            with contextlib.suppress(OSError):
+                ended = os.pidfd_open(self.pid)
+                try:
+                    poll = select.poll()
+                    poll.register(ended, select.POLLIN)
+                    poll.poll(max(timeout, 0) * 1000)
+                finally:
+                    os.close(ended)
+        return super().wait(timeout)
 
 
 def environment(extra: Mapping[str, str] | None = None, *, keep_where: bool = False) -> dict[str, str]:
@@ -79,7 +100,7 @@ def run(
         TimeoutError: If it took longer than ``timeout``.
     """
     try:
-        child = subprocess.Popen(
+        child = Child(
             ["git", *args],
             cwd=cwd,
             stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,

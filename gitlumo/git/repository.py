@@ -260,7 +260,7 @@ def _clean(text: str) -> str:
 
 def load_engines() -> None:
     """Import what objects and refs will need: tens of milliseconds, which a thread can spend while git works."""
-    import gitlumo.git.pack
+    import dulwich.pack  # noqa: F401
 
     with contextlib.suppress(ImportError):
         import gitlumo.git.engine_pygit2  # noqa: F401

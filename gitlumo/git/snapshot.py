@@ -123,8 +123,8 @@ class _Seen:
 
 def _look(bench: Bench, limits: Limits) -> _Seen:
     others = () if bench.is_private_home else ("-o", "--exclude-standard")
+    adding = bench.start("add", "-u", "--sparse")  # first, because it takes longest
     listing = bench.start("ls-files", "-z", "-v", "-s", *others)
-    adding = bench.start("add", "-u", "--sparse")
     index, paths, skipped = recording.read_listing(bench, listing)
     refused = recording.add_tracked(bench, adding, index)
     skipped += refused

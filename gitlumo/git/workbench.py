@@ -77,7 +77,7 @@ class Bench:
         """Start git, in its own process group so that filters and all that it starts can be killed with it."""
         options = [word for setting in _CONFIG for word in ("-c", setting)]
         try:
-            child = subprocess.Popen(
+            child = process.Child(
                 ["git", *self.repository.git_args, *options, *args],
                 cwd=cwd or self.top,
                 env=self.env,

@@ -12,6 +12,7 @@ import contextlib
 import os
 import shutil
 import stat
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -24,7 +25,7 @@ _CONFIG = ("-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=false", "-c",
 _NO_LFS = ("-c", "filter.lfs.smudge=", "-c", "filter.lfs.process=", "-c", "filter.lfs.required=false")
 _STATUS = ("status", "--porcelain=v2", "--branch", "-z", "--ignored", "--untracked-files=normal", "--no-renames",
            "--ignore-submodules=none")  # fmt: skip
-_FULL = ("No space left on device", "Disk quota exceeded", "File too large")
+_TRIES, _PAUSE, _PATIENCE = 20, 0.005, 60.0
 _FIELDS = {b"1": 8, b"u": 10}  # of a line of git-status(1), "Porcelain Format Version 2", before the path
 
 
@@ -63,30 +64,110 @@ def add(repository: Repository, path: str, commit: str, lock: str | None = None)
     Raises:
         GitError: If git cannot make it; nothing is left then.
     """
-    locked = ["--lock", "--reason", lock] if lock else []
-    words = ["worktree", "add", "--quiet", "--detach", *locked, "--", path, commit]
-    where = ["--git-dir", repository.location.git_dir]
+    path = os.path.realpath(path)
+    if os.path.lexists(path) and (not os.path.isdir(path) or os.listdir(path)):
+        raise GitError(f"{path} is there already, and not an empty folder")
     try:
-        done = process.run([*where, *_CONFIG, *words], env=environment(), check=False)
+        _add(repository, path, commit, lock)
+        done = _check_out(path)
         if done.status and "lfs" in done.message:
-            remove(repository, path, lock)
-            done = process.run([*where, *_CONFIG, *_NO_LFS, *words], env=environment(), check=False)
+            done = _check_out(path, *_NO_LFS)
         if done.status:
-            raise GitError(_why(path, commit, done.message))
+            _undo(repository, path, lock)  # first: then what is free is what would be
+            raise GitError(_why(repository, path, commit, done.message))
         return filling.fill(repository, path, _CONFIG)
-    except OSError as error:
-        remove(repository, path, lock)
-        raise GitError(_why(path, commit, error.strerror or str(error))) from None
-    except BaseException:
-        remove(repository, path, lock)
+    except BaseException as error:
+        _undo(repository, path, lock)
+        if isinstance(error, OSError):
+            raise GitError(_why(repository, path, commit, error.strerror or str(error))) from None
         raise
 
 
-def _why(path: str, commit: str, said: str) -> str:
-    if any(words in said for words in _FULL):
-        said = next(line for line in said.splitlines() if any(words in line for words in _FULL))
-        return f"the code {commit[:12]} does not fit into {path}: {said}\nmake room there, and try again"
+def _add(repository: Repository, path: str, commit: str, lock: str | None) -> None:
+    """Make a work tree without files: alone, as git stumbles over the half-made entry of another one."""
+    locked = ["--lock", "--reason", lock] if lock else []
+    words = ["worktree", "add", "--quiet", "--detach", "--no-checkout", *locked, "--", path, commit]
+    with _alone(repository):
+        for left in reversed(range(_TRIES)):
+            done = process.run(
+                ["--git-dir", repository.location.git_dir, *_CONFIG, *words], env=environment(), check=False
+            )
+            if done.status == 0:
+                return
+            if not left or "commondir" not in done.message:  # of one that the user makes at this moment
+                raise GitError(_why(repository, path, commit, done.message))
+            time.sleep(_PAUSE)
+
+
+def _check_out(path: str, *config: str) -> process.Result:
+    """Bring the files, as ``git worktree add`` does that (git's builtin/worktree.c, ``checkout_worktree``)."""
+    where = ["--git-dir", os.path.join(path, ".git"), "--work-tree", path]
+    words = ["reset", "--hard", "--no-recurse-submodules", "--quiet"]
+    return process.run([*where, *_CONFIG, *config, *words], cwd=path, env=environment(), check=False)
+
+
+@contextlib.contextmanager
+def _alone(repository: Repository) -> Iterator[None]:
+    """Alone among the processes that make or remove entries of a repository's work trees; who dies lets go.
+
+    Raises:
+        GitError: If another process does not let go for :data:`_PATIENCE` seconds.
+        OSError: If the lock's file cannot be made.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        yield
+        return
+    os.makedirs(repository.location.lumo_dir, exist_ok=True)
+    file = os.path.join(repository.location.lumo_dir, "worktrees")
+    fd = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    try:
+        until = time.monotonic() + _PATIENCE
+        while True:
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > until:
+                    raise GitError(
+                        f"another process has been making a work tree for {_PATIENCE:.0f} seconds\n"
+                        f"type 'fuser {file}' to see which"
+                    ) from None
+                time.sleep(_PAUSE)
+            except OSError:
+                break  # a file system without locks
+        yield
+    finally:
+        os.close(fd)
+
+
+def _undo(repository: Repository, path: str, lock: str | None) -> None:
+    """Remove what is half-made; where git refused, as somebody else was faster, what lies there is not ours."""
+    if os.path.isfile(os.path.join(path, ".git")) or not os.path.isdir(path) or not os.listdir(path):
+        remove(repository, path, lock)
+
+
+def _why(repository: Repository, path: str, commit: str, said: str) -> str:
+    room = _room(repository, path, commit)
+    if room is not None and room[0] > room[1]:
+        taken, free = (f"{size / 1e6:,.0f} MB" for size in room)
+        return (
+            f"the code {commit[:12]} does not fit into {path}: it takes {taken}, and {free} are free\nmake room there"
+        )
     return f"git cannot put the code {commit[:12]} into {path}: {said}"
+
+
+def _room(repository: Repository, path: str, commit: str) -> tuple[int, int] | None:
+    """How many bytes the files of a commit take, and how many are free: git does not always say that a disk is full."""
+    words = ["--git-dir", repository.location.git_dir, "ls-tree", "-r", "-l", "-z", "--full-tree", commit]
+    listed = process.run(words, env=environment() | {"GIT_NO_LAZY_FETCH": "1"}, check=False)
+    sizes = (line.split(b"\t")[0].split(b" ")[-1] for line in listed.out.split(b"\0"))
+    try:
+        disk = os.statvfs(os.path.dirname(path))
+    except OSError:
+        return None
+    return sum(int(size) for size in sizes if size.isdigit()), disk.f_bavail * disk.f_frsize
 
 
 def entries(repository: Repository) -> Iterator[Entry]:
@@ -175,7 +256,7 @@ def remove(repository: Repository, path: str, lock: str | None = None) -> None:
     for entry in entries(repository):
         half = entry.path is None and lock is not None and entry.lock == lock
         if half or entry.path == path:
-            forget(entry)
+            forget(repository, entry)
 
 
 def discard(path: str) -> None:
@@ -187,18 +268,24 @@ def discard(path: str) -> None:
     admin = _admin_of(path) if is_sound(path) else None
     remove_folder(path)
     if admin is not None:
-        forget(Entry(admin, None, None))
+        _forget(admin)
 
 
-def forget(entry: Entry) -> None:
+def forget(repository: Repository, entry: Entry) -> None:
     """Remove an entry of the repository, whatever is at its path.
 
     Raises:
+        GitError: If another process is in the way.
         OSError: If it cannot be removed.
     """
-    remove_folder(entry.admin)
+    with _alone(repository):
+        _forget(entry.admin)
+
+
+def _forget(admin: str) -> None:
+    remove_folder(admin)
     with contextlib.suppress(OSError):  # there are others, or git has done it
-        os.rmdir(os.path.dirname(entry.admin))
+        os.rmdir(os.path.dirname(admin))
 
 
 def remove_folder(path: str) -> None:

@@ -6,28 +6,32 @@ import contextlib
 import os
 import random
 import shlex
+import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from gitlumo import ids
 from gitlumo.beginning import roots
-from gitlumo.editing import edit_run
+from gitlumo.editing import RERUN, edit_run
 from gitlumo.errors import LumoError, UsageError
 from gitlumo.git.process import WHERE
 from gitlumo.parameters import value_of
+from gitlumo.privacy import is_secret_name
 from gitlumo.rerun import environment, imports, worktrees
 from gitlumo.rerun.code import commit_of
 from gitlumo.rerun.command_line import Located, Recorded, locate, recorded, with_words
-from gitlumo.rerun.overrides import Change, masked, override, says, script_start, unmet
-from gitlumo.rerun.programs import is_python
+from gitlumo.rerun.metric_lines import is_pattern
+from gitlumo.rerun.overrides import Change, masked, override, says, script_start, unmet, without_secrets
+from gitlumo.rerun.programs import NoSuchCommand, program_of, python_of
 from gitlumo.rerun.running import Outcome, Task, run
+from gitlumo.seeding import VARIABLE as SEED
 from gitlumo.store.branch import Branch
 from gitlumo.store.columns import flat
 from gitlumo.store.ledger import Ledger
 from gitlumo.store.query import Found
+from gitlumo.store.record import Record
 
-SEED = "LUMO_SEED"
 _SEEDS = ("seed", "random_seed", "rng_seed", "manual_seed", "global_seed")
 _MOST = 2**31  # what every library takes as a seed
 
@@ -48,6 +52,7 @@ class Request:
         tags: Tags for the new runs.
         note: The note of the new runs.
         quiet: Whether to print no report.
+        repeats: Whether a pure repeat is what is wanted.
     """
 
     changes: Mapping[str, str] = field(default_factory=dict)
@@ -61,6 +66,7 @@ class Request:
     tags: Sequence[str] = ()
     note: str | None = None
     quiet: bool = False
+    repeats: bool = False
 
 
 @dataclass(frozen=True)
@@ -107,7 +113,8 @@ def plan(branch: Branch, found: Found, request: Request, seed: int | None) -> Pl
         key = _seed_key(params, command.words, start)
         if key in changes:
             raise UsageError(f"{key} is given, and --seed or --repeat give it, too; leave out one of them")
-        if key is not None:
+        by_call = type(found.record.info("seed")) is int and not (key and says(command.words, params, key, start))
+        if key is not None and not by_call:
             changes[key] = str(seed)
         else:
             notices.append(f"its command says no seed; it gets {SEED}={seed}, which gitlumo.seed_everything() takes")
@@ -115,7 +122,7 @@ def plan(branch: Branch, found: Found, request: Request, seed: int | None) -> Pl
     given = given if isinstance(given, dict) else {}
     told = {key: value for key, value in changes.items() if key in flat(given)}
     unsaid = [key for key in told if not says(command.words, params, key, start)]  # only gitlumo was told it
-    secrets = masked(command.words, found.record.info("masked") or (), changes, start)
+    secrets = masked(command.words, found.record.info("masked") or (), changes, start, command.place)
     if secrets:
         wanted = " ".join(f"{key}=..." for key in secrets.values())
         raise LumoError(
@@ -124,7 +131,12 @@ def plan(branch: Branch, found: Found, request: Request, seed: int | None) -> Pl
         )
     words, done = override(command.words, params, {k: v for k, v in changes.items() if k not in unsaid}, start)
     done += [Change(key, changes[key], str(flat(given)[key])) for key in unsaid]
-    if words == command.words and not unsaid and (seed is None or seed == _recorded_seed(found)):
+    if (
+        not request.repeats
+        and words == command.words
+        and not unsaid
+        and (seed is None or seed == _recorded_seed(found))
+    ):
         notices.append("nothing is changed, so it is a pure repeat; '--seed S' or '--repeat N' give it other seeds")
     return Plan(found, commit, with_words(command, words), done, _with(given, told), seed, notices)
 
@@ -139,7 +151,15 @@ def _seed_key(params: Any, words: Sequence[str], start: int) -> str | None:
 
 def _recorded_seed(found: Found) -> Any:
     params = flat(found.record.info("params"))
-    return next((params[name] for name in params if name.rpartition(".")[2] in _SEEDS), None)
+    return next((params[name] for name in params if name.rpartition(".")[2] in _SEEDS), found.record.info("seed"))
+
+
+def _kept_seed(found: Found, changes: Mapping[str, str]) -> int | None:
+    """The recorded seed, where the script has not said it itself and so will not say it again."""
+    seed, info = found.record.info("seed"), found.record.info
+    if not isinstance(seed, int) or not info("seed_from") or any(key.rpartition(".")[2] in _SEEDS for key in changes):
+        return None
+    return seed
 
 
 def _with(params: Mapping[str, Any], changes: Mapping[str, str], prefix: str = "") -> dict[str, Any]:
@@ -192,21 +212,28 @@ def rerun(
             if request.links:
                 if home is None:
                     raise LumoError("this repository has no work tree from which to link")
-                lease.link(home, list(request.links))
+                lease.link(home, [os.path.abspath(path) for path in request.links])
             variables |= lease.variables
         python = request.python
         if request.build:
-            python = environment.build(found.record.info, request.build, _cache_root(branch), say)
+            from gitlumo.rerun import venvs
+
+            python = venvs.build(found.record.info, request.build, _cache_root(branch), say)
+            variables |= venvs.activated(python, os.environ)
         located = locate(made.command, tree, home, python)
         for line in _announcement(made, located, lease, request):
             say(line)
-        _compare(found, located, request, {**os.environ, **variables}, say)
-        if made.seed is not None:
-            variables[SEED] = str(made.seed)
-        if lease and home and is_python(located.words[0]):
-            variables |= imports.variables(located.words[0], home, lease.path, say)
+        environ = {**os.environ, **variables}
+        interpreter = _interpreter(located, environ)
+        _compare(found, interpreter, request, environ, say)
+        seed = made.seed if made.seed is not None else _kept_seed(found, request.changes)
+        if seed is not None:
+            variables[SEED] = str(seed)
+        if lease and home and interpreter:
+            path = environ.get("PYTHONPATH", "")
+            variables |= imports.variables(interpreter.folders, path, home, lease.path, say)
         outcome = _run(branch, made, located, request, variables, number, lease)
-    return outcome, unmet(made.changes, outcome.params)
+    return outcome, unmet((change for change in made.changes if not is_secret_name(change.key)), outcome.params)
 
 
 def rehearse(branch: Branch, found: Found, request: Request, seed: int | None, say: Callable[[str], None]) -> None:
@@ -240,7 +267,7 @@ def _announcement(made: Plan, located: Located, lease: worktrees.Lease | None, r
         yield from _left_out(made.found, request.links)
     else:
         yield "  code      as it is in your work tree now (--here)"
-    yield f"  command   {shlex.join(located.words)}"
+    yield f"  command   {shlex.join(without_secrets(located.words, made.changes))}"
     yield from (f"  changed   {change}" for change in made.changes)
     yield from (f"  note      {line}" for line in [*made.notices, *located.notices])
 
@@ -256,12 +283,30 @@ def _left_out(found: Found, links: Sequence[str]) -> Iterator[str]:
         yield f"  left out  {', '.join(paths[:4])}{more}: not recorded; '--link PATH' links it from your work tree"
 
 
+def _interpreter(located: Located, environ: Mapping[str, str]) -> environment.Interpreter | None:
+    """The Python that runs a command, or the one on the PATH, which a shell script in it would run; None: none."""
+    with contextlib.suppress(NoSuchCommand):
+        python = python_of(program_of(located.words))
+        if python:
+            return environment.ask(python, environ, located.cwd)
+    python = shutil.which("python") or shutil.which("python3")
+    with contextlib.suppress(LumoError):
+        return environment.ask(python, environ, located.cwd) if python else None
+    return None
+
+
 def _compare(
-    found: Found, located: Located, request: Request, environ: Mapping[str, str], say: Callable[[str], None]
+    found: Found,
+    interpreter: environment.Interpreter | None,
+    request: Request,
+    environ: Mapping[str, str],
+    say: Callable[[str], None],
 ) -> None:
-    if not is_python(located.words[0]):
+    lock = found.record.info("lock")
+    if interpreter is None or lock == {}:  # what ran was no Python
+        say(f"  note      {environment.UNKNOWN}")
         return
-    difference = environment.compare(found.record.info, environment.ask(located.words[0]), environ)
+    difference = environment.compare(found.record.info, interpreter, environ)
     for line in difference.lines():
         say(f"  differs   {line}" if difference else f"  note      {line}")
     if difference and request.strict:
@@ -289,6 +334,7 @@ def _run(
         params=made.given,
         tags=request.tags,
         note=request.note,
+        patterns=_patterns(record),
         env=variables,
         rerun=link,
         quiet=request.quiet,
@@ -299,10 +345,16 @@ def _run(
         return run(task)
 
 
+def _patterns(record: Record) -> list[str]:
+    """What found metrics in the output of a run; what is no pattern (a stranger's) is passed over."""
+    found = record.info("patterns")
+    return [text for text in found if isinstance(text, str) and is_pattern(text)] if isinstance(found, list) else []
+
+
 def _link_back(branch: Branch, found: Found, uid: str) -> None:
     """Note with the old run that this one repeats it."""
     ledger = Ledger(branch.repository, branch.settings)
-    edit_run(ledger, found.record, "rerun", {"uid": uid})
+    edit_run(ledger, found.record, RERUN, {"uid": uid})
 
 
 @contextlib.contextmanager

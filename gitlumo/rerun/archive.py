@@ -16,19 +16,20 @@ from dataclasses import replace
 from importlib import resources
 from typing import Any
 
-from gitlumo import privacy
 from gitlumo.errors import LumoError
 from gitlumo.git import export
 from gitlumo.git.export import File
 from gitlumo.git.objects import read_commit
 from gitlumo.git.repository import Repository
-from gitlumo.rerun import readme
+from gitlumo.rerun import command_line, readme
+from gitlumo.rerun.metric_lines import is_pattern
+from gitlumo.rerun.overrides import masked
+from gitlumo.rerun.programs import is_python
 from gitlumo.rerun.replay import KEYS
-from gitlumo.store import record
+from gitlumo.store import columns, record
 from gitlumo.store.query import Found
 
 _NAME, _VERSION = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*"), re.compile(r"[0-9A-Za-z][0-9A-Za-z.!+_-]*")
-_PYTHON = re.compile(r"(python|pypy)[0-9.]*")
 _FILE, _PROGRAM = 0o100644, 0o100755
 
 
@@ -56,7 +57,7 @@ def members(repository: Repository, found: Found, commit: str) -> Iterator[File]
     run = found.record.properties
     if run["state"] == record.RUNNING:
         raise LumoError(f"{found.label} is running; when it has ended, its record is whole, and can be archived")
-    about = describe(run)
+    about = describe(found, run)
     replay = resources.files("gitlumo.rerun").joinpath("replay.py").read_bytes()
     top = folder_of(found)
     yield _made(f"{top}/README.md", readme.text(found.label, run, about, commit))
@@ -76,42 +77,40 @@ def _made(path: str, text: str) -> File:
     return File(path, _FILE, len(data), io.BytesIO(data))
 
 
-def describe(run: Mapping[str, Any]) -> dict[str, Any]:
+def describe(found: Found, run: Mapping[str, Any]) -> dict[str, Any]:
     """What ``run.py`` needs to know of a run; values that JSON can hold, words that are no UTF-8 with surrogates.
+
+    Args:
+        found: The run.
+        run: Its properties.
 
     Raises:
         LumoError: If it has no command that could run again.
     """
-    execute, process, lock = run["execute"], run["pinfo"].get("obj"), run["lock"]
-    words = process.get("argv") if isinstance(process, dict) else None
-    python = isinstance(words, list) and bool(words) and bool(_PYTHON.fullmatch(os.path.basename(_word(words[0]))))
-    if not python:
-        words = execute.get("exec_argv")
-    if not isinstance(words, list) or not words:
-        raise LumoError("the run recorded no command; 'git lumo checkout' gives its code alone")
-    words, place = [_word(word) for word in words], _word(execute.get("cwd") or ".")
-    if python and words[1:2] == ["-c"]:
-        raise LumoError("the run was a command line of Python (python -c); 'git lumo checkout' gives its code alone")
-    outside = os.path.isabs(place) or place.split("/")[0] in ("..", "~")
-    env = run.get("env") if isinstance(run.get("env"), dict) else {}
-    given = {str(name): _word(value) for name, value in env.items()} if env else {}
+    command = command_line.recorded(found)
+    outside = os.path.isabs(command.cwd) or command.cwd.split("/")[0] in ("..", "~")
+    env, listed = run.get("env"), run.get("masked") or ()
+    patterns = run["patterns"] if isinstance(run.get("patterns"), list) else []
+    given = columns.flat(run["given"]) if isinstance(run.get("given"), dict) else {}
     summaries = json.loads(record.to_json({"metrics": run["metrics"]}))["metrics"]
     return {
         "name": run["test_name"],
         "exp_name": run["exp_name"],
         "state": run["state"],
-        "words": words,
-        "python": python,
-        "cwd": "." if outside else place,
-        "env": {name: value for name, value in given.items() if privacy.MASK not in value},
-        "masked": [f"word {at}" for at, word in enumerate(words) if privacy.MASK in word],
-        "gitlumo": _version(lock.get("gitlumo")),
+        "words": command.words,
+        "python": is_python(command.words[0]),
+        "cwd": "." if outside else command.cwd,
+        "env": {
+            name: value
+            for name, value in (env if isinstance(env, dict) else {}).items()
+            if isinstance(value, str) and f"env.{name}" not in listed
+        },
+        "given": [f"{name}={value}" for name, value in given.items()],
+        "patterns": [text for text in patterns if isinstance(text, str) and is_pattern(text)],
+        "masked": list(masked(command.words, listed, place=command.place).values()),
+        "gitlumo": _version(run["lock"].get("gitlumo")),
         "metrics": {name: {key: summary.get(key) for key in KEYS} for name, summary in summaries.items()},
     }
-
-
-def _word(value: Any) -> str:
-    return os.fsdecode(value) if isinstance(value, bytes) else str(value)
 
 
 def _version(value: Any) -> str | None:

@@ -24,6 +24,7 @@ class Recorded:
         bin: The executable: absolute, relative to the repository, or ``~/...``.
         file: The script, in the same way; empty: none.
         cwd: The folder it ran in, in the same way.
+        place: What ``info/masked.json`` calls its words.
     """
 
     words: list[str]
@@ -31,6 +32,7 @@ class Recorded:
     bin: str
     file: str
     cwd: str
+    place: str = "pinfo.obj.argv"
 
 
 def recorded(found: Found) -> Recorded:
@@ -59,7 +61,7 @@ def recorded(found: Found) -> Recorded:
             f"{found.label} was typed at Python's prompt, or came from its standard input; it is not recorded"
         )
     if pinfo.get("launcher"):
-        bin = ""
+        return Recorded(words, argv, "", file, cwd or ".", "pinfo.launcher")
     return Recorded(words, argv, bin, file, cwd or ".")
 
 
@@ -133,10 +135,15 @@ def _expanded(word: str) -> str:
 def _program(
     command: Recorded, typed: str, tree: str | None, home_tree: str | None, python: str | None, notices: list[str]
 ) -> str:
-    if python is not None and is_python(typed):
-        return python
+    if python is not None:
+        beside = os.path.join(os.path.dirname(python), os.path.basename(typed))
+        if is_python(typed) or os.access(beside, os.X_OK):  # torchrun is that Python's
+            return python if is_python(typed) else beside
     recorded = os.path.expanduser(command.bin)
-    there = shutil.which(typed) if os.sep not in typed else None
+    there = shutil.which(typed)  # one with a slash is looked for as it is
+    if not recorded and there is not None:
+        return typed
+    there = there if os.sep not in typed else None
     if os.path.isabs(recorded):
         if there is not None and os.path.realpath(there) == os.path.realpath(recorded) and there == recorded:
             return typed

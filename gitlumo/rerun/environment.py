@@ -6,17 +6,20 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from gitlumo import capture, privacy
+from gitlumo import capture, hardware, privacy
 from gitlumo.errors import LumoError
+from gitlumo.rerun.programs import is_ours
 
 SECONDS = 20.0  # in which an interpreter has to say what it is
 SHOWN = 8  # packages of a kind, in one line
 # Names in a lock that are no packages of the run's own: pip installs, and the tracker only watches.
 NOT_COMPARED = frozenset({"python", "torch.version.cuda", "pip", "gitlumo"})
+_MACHINE = {"os": "system", "arch": "architecture", "cpu": "processor", "gpus": "GPUs", "gpu_driver": "GPU driver"}
+_WHERE = ("PYTHONPATH", "PYTHONHOME", "PYTHONNOUSERSITE", "PYTHONUSERBASE", "HOME")  # say where packages are
 UNKNOWN = "unknown: the git-ignored files that the run had read (data, .env); they are not in the snapshot"
 # Asked of an interpreter of any version. What lies in the current folder is none of its packages.
 _QUESTION = (
@@ -33,11 +36,13 @@ class Interpreter:
         path: The program.
         implementation: ``cpython``, ``pypy``.
         packages: As in ``info/lock.json``.
+        folders: Its ``sys.path``, but the current folder.
     """
 
     path: str
     implementation: str
     packages: Mapping[str, str]
+    folders: Sequence[str] = ()
 
     @property
     def version(self) -> str:
@@ -82,44 +87,53 @@ class Difference:
             lines.append(f"other version: {_some(f'{name} {then} (here {here})' for name, (then, here) in pairs)}")
         for name, (then, now) in self.variables.items():
             lines.append(f"variable: {name} was {then!r}, here it is {'not set' if now is None else repr(now)}")
-        lines += [f"{what}: {then}; here {here}" for what, then, here in self.machine]
+        lines += [f"{what}: it was {then}, here it is {here}" for what, then, here in self.machine]
         return [*lines, UNKNOWN]
 
 
-def _some(items: Any) -> str:
+def _some(items: Iterable[str]) -> str:
     every = list(items)
     more = f", and {len(every) - SHOWN} more" if len(every) > SHOWN else ""
     return ", ".join(every[:SHOWN]) + more
 
 
-def ask(path: str | None = None) -> Interpreter:
+def ask(path: str, environ: Mapping[str, str] | None = None, cwd: str | None = None) -> Interpreter:
     """What an interpreter is, and which packages it would find.
 
     Args:
-        path: The program; None, or our own: nothing is started.
+        path: The program; of our own nothing is started, unless ``environ`` says otherwise where packages are.
+        environ: The variables that it will have; None: ours.
+        cwd: Where it will run: what lies there is no package, but ``PYTHONPATH`` may be relative to it.
 
     Raises:
         LumoError: If it is not there, or is no Python.
     """
-    if path is None or os.path.abspath(path) == os.path.abspath(sys.executable):
-        return Interpreter(sys.executable, sys.implementation.name, capture.installed_packages())
+    same = environ is None or all(environ.get(name) == os.environ.get(name) for name in _WHERE)
+    if same and is_ours(path):
+        return Interpreter(path, sys.implementation.name, capture.installed_packages(), sys.path)
     shown = privacy.home_relative(path)
     try:
         done = subprocess.run(
-            [path, "-c", _QUESTION], stdin=subprocess.DEVNULL, capture_output=True, timeout=SECONDS, check=False
+            [path, "-c", _QUESTION],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=SECONDS,
+            check=False,
+            env=environ,
+            cwd=cwd,
         )
     except OSError as error:
-        raise LumoError(f"cannot run {shown}: {error.strerror}") from None
+        raise LumoError(f"cannot run {shown}: {error.strerror}; name another Python: --python PATH") from None
     except subprocess.TimeoutExpired:
         raise LumoError(f"{shown} does not say within {SECONDS:g} s which Python it is") from None
     try:
-        implementation, version, paths = json.loads(done.stdout.splitlines()[-1])
-        packages = capture.packages_in([str(folder) for folder in paths])
+        implementation, version, folders = json.loads(done.stdout.splitlines()[-1])
+        packages = capture.packages_in(folders)
         packages["python"] = ".".join(str(part) for part in version)
-        return Interpreter(path, str(implementation), packages)
     except (ValueError, TypeError, IndexError):
-        said = done.stderr.decode("utf-8", "replace").strip().splitlines()[:1] or ["nothing"]
-        raise LumoError(f"{shown} is no Python that runs: it says {said[0]}") from None
+        said = done.stderr.decode("utf-8", "replace").strip().splitlines() or ["nothing"]
+        raise LumoError(f"{shown} is no Python that runs; it says: {said[-1]}") from None
+    return Interpreter(path, str(implementation), packages, folders)
 
 
 def compare(info: Callable[[str], Any], interpreter: Interpreter, environ: Mapping[str, str]) -> Difference:
@@ -130,26 +144,49 @@ def compare(info: Callable[[str], Any], interpreter: Interpreter, environ: Mappi
         interpreter: What is to run.
         environ: The variables that it will have.
     """
-    lock, env = (_texts(info(key)) for key in ("lock", "env"))
+    lock, env = texts(info("lock")), texts(info("env"))
+    then = info("machine") if isinstance(info("machine"), Mapping) else {}
     here = interpreter.packages
-    python = lock.get("python")
     packages = {name: version for name, version in sorted(lock.items()) if name not in NOT_COMPARED}
     missing = {name: version for name, version in packages.items() if name not in here}
     if "gitlumo" in lock and "gitlumo" not in here:
         missing["gitlumo"] = lock["gitlumo"]
     return Difference(
-        python=(python, interpreter.version) if python and python != interpreter.version else None,
+        python=_python(lock.get("python") or then.get("python"), then.get("implementation"), interpreter),
         missing=missing,
-        other={name: (then, here[name]) for name, then in packages.items() if here.get(name, then) != then},
+        other={name: (version, here[name]) for name, version in packages.items() if here.get(name, version) != version},
         variables={
-            name: (then, environ.get(name))
-            for name, then in env.items()
-            if privacy.MASK not in then and environ.get(name) != then
+            name: (value, environ.get(name))
+            for name, value in env.items()
+            if privacy.MASK not in value and privacy.home_relative(environ.get(name, "")) != value
         },
+        machine=tuple(_machine(then, hardware.describe())),
         unrecorded=not lock,
     )
 
 
-def _texts(value: Any) -> dict[str, str]:
+def _python(version: Any, implementation: Any, here: Interpreter) -> tuple[str, str] | None:
+    """The recorded Python and the one here, where they differ; the implementation is named only where it does."""
+    if not isinstance(version, str):
+        return None
+    if isinstance(implementation, str) and implementation != here.implementation:
+        return f"{implementation} {version}", f"{here.implementation} {here.version}"
+    return (version, here.version) if version != here.version else None
+
+
+def _machine(then: Mapping[str, Any], here: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+    for key, what in _MACHINE.items():
+        before, now = (_shown(found.get(key)) for found in (then, here))
+        if (key in then and before != now) or (key == "gpus" and then and before != now):
+            yield what, before, now
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or "none"
+    return "none" if value is None else str(value)
+
+
+def texts(value: Any) -> dict[str, str]:
     """What of a recorded object is text: a stranger may have recorded anything."""
     return {k: v for k, v in value.items() if isinstance(v, str)} if isinstance(value, Mapping) else {}

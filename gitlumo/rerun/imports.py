@@ -8,25 +8,24 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator
-from urllib.parse import unquote, urlsplit
-
-from gitlumo.rerun.programs import ask_path
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 _INSTALLED = ("site-packages", "dist-packages")
 
 
-def variables(python: str, home_tree: str, tree: str, say: Callable[[str], None]) -> dict[str, str]:
+def variables(
+    path: Sequence[str], pythonpath: str, home_tree: str, tree: str, say: Callable[[str], None]
+) -> dict[str, str]:
     """What the environment must say so that nothing is imported from the user's work tree.
 
     Args:
-        python: What runs.
+        path: From where the Python imports that runs.
+        pythonpath: What ``PYTHONPATH`` says.
         home_tree: The user's work tree.
         tree: The one with the recorded code.
         say: Told which folders those are.
     """
-    path = ask_path(python)
-    old = [entry for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry]
+    old = [entry for entry in pythonpath.split(os.pathsep) if entry]
     entries = [*old, *path, *_editable(path)]
     folders = dict.fromkeys(folder for entry in entries for folder in _mapped(entry, home_tree, tree))
     if not folders:
@@ -60,6 +59,8 @@ def _editable(path: Iterable[str]) -> Iterator[str]:
                 with open(os.path.join(folder, name, "direct_url.json"), encoding="utf-8") as source:
                     told = json.load(source)
                 if told["dir_info"]["editable"] is True:
+                    from urllib.parse import unquote, urlsplit
+
                     top = unquote(urlsplit(told["url"]).path)
                     src = os.path.join(top, "src")
                     yield src if os.path.isdir(src) else top

@@ -45,7 +45,8 @@ def make(tree: str, path: str, wanted: Sequence[str], list_file: str) -> None:
 
 def _place(tree: str, path: str, word: str) -> str:
     """Where a link goes, relative to the top."""
-    place = os.path.relpath(os.path.join(tree, word), tree)
+    folder, name = os.path.split(os.path.normpath(os.path.join(tree, word)))
+    place = os.path.relpath(os.path.join(os.path.realpath(folder), name), os.path.realpath(tree))
     top = place.split(os.sep)[0]
     if top in (os.pardir, os.curdir, ".git"):
         raise LumoError(f"{word} cannot be linked: it is not a file or folder in the work tree {tree}")

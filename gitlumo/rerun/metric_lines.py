@@ -5,6 +5,7 @@ The file is named by ``$LUMO_METRICS``; a line is one call: ``{"step": 3, "loss"
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -31,15 +32,16 @@ class MetricFile:
     """The file into which a program writes, read while it grows."""
 
     def __init__(self, path: str):
-        """Make it, empty.
-
-        Raises:
-            OSError: If it cannot be made.
-        """
+        """Make it, empty; where that is not possible, ``trouble`` says why, and what is written goes nowhere."""
         self.path = path
         self.bad = 0
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        self._fd = os.open(path, os.O_RDONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
+        self.trouble: OSError | None = None
+        try:
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            self._fd = os.open(path, os.O_RDONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
+        except OSError as error:
+            self.trouble, self.path = error, os.devnull
+            self._fd = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
         self._at = 0
         self._rest = b""
 
@@ -58,7 +60,7 @@ class MetricFile:
             for line in lines:
                 yield from self._call(line)
             if len(self._rest) > _MAX_LINE:
-                self.bad, self._rest = self.bad + 1, b""
+                self._rest = b"\0"  # which no JSON has: the line will not count, whatever comes
         if last and self._rest:
             rest, self._rest = self._rest, b""
             yield from self._call(rest)
@@ -81,7 +83,9 @@ class MetricFile:
     def close(self) -> None:
         """Take the file away."""
         os.close(self._fd)
-        os.unlink(self.path)
+        if self.trouble is None:
+            with contextlib.suppress(OSError):  # somebody has done so
+                os.unlink(self.path)
 
 
 def _number(value: object) -> float | int | None:
@@ -143,6 +147,15 @@ class Patterns:
                         metrics[key] = number
         if metrics:
             yield Call(metrics, step)
+
+
+def is_pattern(text: str) -> bool:
+    """Whether a text is a pattern that finds metrics."""
+    try:
+        _compiled(text)
+    except UsageError:
+        return False
+    return True
 
 
 def _compiled(pattern: str) -> re.Pattern[str]:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from collections.abc import Callable
 
+from gitlumo.errors import LumoError
+
 HEAD = TAIL = 64 * 1024  # bytes of each stream that go into the ledger; of a shorter one all
+_ROOM = 4 * 1024 * 1024  # for the run's end on a full disk
 
 
 class Output:
@@ -15,45 +19,65 @@ class Output:
     Its beginning lies in the run's folder at once, so that it is there if this process is killed.
     """
 
-    def __init__(self, text_path: str, whole_path: str, public: Callable[[str], str]):
-        """Name its files; they are made when there is something to write.
+    def __init__(
+        self,
+        paths: Callable[[], tuple[str, str]],
+        guard: Callable[[], contextlib.AbstractContextManager[None]],
+        public: Callable[[str], str],
+    ):
+        """Say where it goes; files are made when there is something to write.
 
         Args:
-            text_path: Where in the run's folder it goes.
-            whole_path: Where all of it goes.
+            paths: Says where in the run's folder its beginning goes, and where all of it.
+            guard: Within it nobody moves the run's folder.
             public: Takes out of a text what must not leave the machine.
         """
-        self._text_path, self._whole_path, self._public = text_path, whole_path, public
+        self._paths, self._guard, self._public = paths, guard, public
+        self._whole_path = ""
         self._text: int | None = None
         self._whole: int | None = None
         self._left = HEAD
         self._line = b""
         self.size = 0
-        self.trouble: OSError | None = None
+        self.trouble: OSError | LumoError | None = None
 
     def feed(self, data: bytes) -> None:
         """Record a piece; the first failure stays in ``trouble``, and then no more is recorded."""
         if self.trouble:
             return
         try:
-            if self._whole is None:
-                self._whole, self._text = _open(self._whole_path), _open(self._text_path)
-            _write_all(self._whole, data)
+            whole = self._begin() if self._whole is None else self._whole
+            _write_all(whole, data)
             self.size += len(data)
             if self._left > 0 and self._text is not None:
                 head = self._line + data[: self._left]
-                end = max(head.rfind(b"\n"), head.rfind(b"\r")) + 1
+                end = _whole_lines(head)
                 self._line = head[end:]
                 self._left -= len(data[: self._left])
                 _write_all(self._text, self._clean(head[:end]))
-        except OSError as error:
+        except (OSError, LumoError) as error:
             self.trouble = error
+            self._make_room()
 
-    def finish(self, text_path: str, whole_path: str) -> bytes | None:
+    def _make_room(self) -> None:
+        """Give some of a full disk back: for the command's own files, and for the run's end."""
+        if self._whole is not None:
+            with contextlib.suppress(OSError):
+                size = os.fstat(self._whole).st_size
+                self.size = max(min(size, HEAD), size - _ROOM)
+                os.ftruncate(self._whole, self.size)
+
+    def _begin(self) -> int:
+        with self._guard():
+            text_path, self._whole_path = self._paths()
+            self._whole = _open(self._whole_path)
+            self._text = _open(text_path)
+        return self._whole
+
+    def finish(self, whole_path: str) -> bytes | None:
         """End the recording; where the ledger takes all, nothing stays below blob_dir.
 
         Args:
-            text_path: Where the run's folder has it now.
             whole_path: Where all of it belongs now.
 
         Returns:
@@ -68,14 +92,16 @@ class Output:
             if self.size <= HEAD + TAIL:
                 text = self._clean(source.read())
             else:
-                head, tail = source.read(HEAD), b""
-                source.seek(-TAIL, os.SEEK_END)
-                tail = source.read()
-                head = head[: head.rfind(b"\n") + 1] or head
-                tail = tail[tail.find(b"\n") + 1 :] or tail
+                head = source.read(HEAD)
+                source.seek(self.size - TAIL)
+                tail = source.read(TAIL)
+                head = head[: _whole_lines(head)] or head[: head.rfind(b" ") + 1] or head
+                tail = tail[_rest_of_line(tail) :]
                 left = self.size - len(head) - len(tail)
                 mark = f"[... {left} bytes left out; all {self.size} are in blob_dir: {os.path.basename(whole_path)}]\n"
                 text = self._clean(head) + mark.encode() + self._clean(tail)
+        if self.trouble:
+            text += f"[... the rest could not be recorded: {self.trouble}]\n".encode()
         if self.size <= HEAD + TAIL and self.trouble is None:
             os.unlink(self._whole_path)
         elif whole_path != self._whole_path:
@@ -87,6 +113,17 @@ class Output:
     def _clean(self, data: bytes) -> bytes:
         text = data.decode("utf-8", "backslashreplace")
         return self._public(text).encode("utf-8", "backslashreplace")
+
+
+def _whole_lines(data: bytes) -> int:
+    """How long the lines are that have their end, or were overwritten."""
+    return max(data.rfind(b"\n"), data.rfind(b"\r")) + 1
+
+
+def _rest_of_line(data: bytes) -> int:
+    """How long the end is of the line, or else of the word, in which a piece begins; 0 where that is all."""
+    found = re.match(rb"[^\n\r]*(?:\r\n|[\n\r])(?!\Z)", data) or re.match(rb"[^ ]* ", data)
+    return found.end() if found else 0
 
 
 def _prune(folder: str, depth: int) -> None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gitlumo.errors import UsageError
-from gitlumo.privacy import MASK
+from gitlumo.privacy import MASK, is_secret_name, mask_words
 from gitlumo.rerun.places import ALONE, APART, ASSIGNED, ATTACHED, JOINED, Place, columns_of, find, plain
 from gitlumo.rerun.words import TRUE, elements, is_boolean, is_option, is_safe_apart, is_value
 from gitlumo.store.columns import flat
@@ -39,9 +39,15 @@ class Change:
     old: str | None
     columns: tuple[str, ...] = ()
 
+    @property
+    def is_secret(self) -> bool:
+        """Whether the value is not to be shown: it stands for a masked one, or its name says so."""
+        return is_secret_name(self.key) or MASK in (self.old or "")
+
     def __str__(self) -> str:
         """``lr = 0.3 (was 0.1)``."""
-        return f"{self.key} = {self.value} ({'added' if self.old is None else f'was {self.old}'})"
+        value = MASK if self.is_secret else self.value
+        return f"{self.key} = {value} ({'added' if self.old is None else f'was {self.old}'})"
 
 
 def override(
@@ -152,6 +158,16 @@ def unmet(changes: Iterable[Change], params: Any) -> list[str]:
             there = ", ".join(f"{name} = {json.dumps(value, default=str)}" for name, value in shown.items())
             said.append(f"{change.key} = {change.value} was asked for; the run recorded {there or 'no such parameter'}")
     return said
+
+
+def without_secrets(words: Sequence[str], changes: Iterable[Change]) -> list[str]:
+    """A changed command as it may be printed: without the secrets that were given anew."""
+    secrets = {change.value for change in changes if change.is_secret and change.value}
+    result = []
+    for word in words:
+        name, equals, value = word.partition("=")
+        result.append(MASK if word in secrets else f"{name}={MASK}" if equals and value in secrets else word)
+    return mask_words(result)[0]
 
 
 def _wanted(

@@ -109,6 +109,7 @@ def whole_file(path: str, *, force: bool) -> Iterator[BinaryIO]:
     """
     _refuse(path, force)
     folder = os.path.dirname(path) or "."
+    os.stat(folder)  # its error names the folder
     with contextlib.ExitStack() as stack:
         fd = _nameless(folder)
         near = None if fd is not None else tempfile.mkstemp(prefix=".", suffix=".new", dir=folder)

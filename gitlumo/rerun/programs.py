@@ -9,9 +9,10 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from gitlumo import ids
-from gitlumo.capture import Program, installed_packages, packages_in
+from gitlumo.capture import Program, installed_with_origins, packages_with_origins
 from gitlumo.errors import InvalidName, LumoError
 
 _PYTHON = re.compile(r"(?:python|pypy)[\d.]*")
@@ -117,7 +118,7 @@ class Interpreter:
         Args:
             python: Its path; None: there is none, so no packages are of interest.
         """
-        self._is_ours = python is not None and _is_ours(python)
+        self._is_ours = python is not None and is_ours(python)
         self._child: subprocess.Popen[bytes] | None = None
         if python is not None and not self._is_ours:
             self._child = subprocess.Popen(
@@ -127,20 +128,28 @@ class Interpreter:
                 stderr=subprocess.DEVNULL,
             )
 
-    def packages(self) -> dict[str, str]:
-        """Every package's version by its name, and ``python``; empty where no Python answers."""
+    def packages(self, root: str | None) -> tuple[dict[str, str], dict[str, dict[str, Any]]]:
+        """Every package's version by its name, and ``python``; empty where no Python answers.
+
+        Args:
+            root: The work tree, or None.
+
+        Returns:
+            The versions, and from where packages are: see :func:`gitlumo.capture.packages_with_origins`.
+        """
         if self._is_ours:
-            return installed_packages()
+            return installed_with_origins(root)
         if self._child is None:
-            return {}
+            return {}, {}
         try:
             out, _ = self._child.communicate(timeout=_PATIENCE)
             path, version = json.loads(out)
         except (subprocess.TimeoutExpired, ValueError, TypeError):
             self._child.kill()
             self._child.wait()
-            return {}
-        return {**packages_in(path), "python": str(version)}
+            return {}, {}
+        found, origins = packages_with_origins(path, root)
+        return {**found, "python": str(version)}, origins
 
     def close(self) -> None:
         """Wait for no answer."""
@@ -149,21 +158,7 @@ class Interpreter:
             self._child.communicate()
 
 
-def ask_path(python: str) -> list[str]:
-    """The folders from which a Python imports; none where it does not answer."""
-    if _is_ours(python):
-        return [entry for entry in sys.path if entry]
-    try:
-        done = subprocess.run([python, "-c", _ASK], stdin=subprocess.DEVNULL, capture_output=True, timeout=_PATIENCE)
-        return [str(entry) for entry in json.loads(done.stdout)[0]]
-    except (OSError, subprocess.TimeoutExpired, ValueError, TypeError, IndexError):
-        return []
-
-
-def _is_ours(python: str) -> bool:
-    """Whether a Python imports what this one does."""
-    return _folder(python) == _folder(sys.executable)
-
-
-def _folder(python: str) -> str:
-    return os.path.realpath(os.path.dirname(python))
+def is_ours(python: str) -> bool:
+    """Whether a Python is this one, perhaps under another name (``python3``): then it imports the same."""
+    there, here = os.path.abspath(python), os.path.abspath(sys.executable)
+    return os.path.dirname(there) == os.path.dirname(here) and os.path.realpath(there) == os.path.realpath(here)

@@ -79,7 +79,7 @@ def _metrics(metrics: Mapping[str, Any]) -> Iterator[str]:
 def _absent(run: Mapping[str, Any], about: Mapping[str, Any]) -> Iterator[str]:
     """What was not recorded, and so is not here."""
     lines = [f"`{_plain(item['path'])}`: {_plain(item['reason'])}" for item in left_out(run)]
-    lines += [f"secrets in the command: {place}" for place in about["masked"]]
+    lines += [f"a secret in the command: {_plain(place)}" for place in about["masked"]]
     if lines:
         yield ""
         yield "## What is not here"

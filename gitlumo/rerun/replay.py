@@ -14,6 +14,7 @@ import json
 import math
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -35,14 +36,17 @@ def main() -> int:
         recorded = json.load(source)
     command = words_of(recorded)
     cwd = os.path.normpath(os.path.join(CODE, recorded["cwd"]))
-    print(f"in {os.path.relpath(cwd, HERE)}: {command}", file=sys.stderr)
+    print(f"in {os.path.relpath(cwd, HERE)}: {shlex.join(command)}", file=sys.stderr)
     if args.dry_run:
         return 0
     check(recorded)
     env = {name: value for name, value in os.environ.items() if not MISLEADING.fullmatch(name)} | recorded["env"]
     make_repository(env)
+    os.makedirs(cwd, exist_ok=True)  # git keeps no empty folders
     before = {run["uid"] for run in list_runs(recorded["exp_name"], env)}
-    status = subprocess.run(command, cwd=cwd, env=env, check=False).returncode
+    given = [f"--set={pair}" for pair in recorded["given"]] + [f"--metric={text}" for text in recorded["patterns"]]
+    record = [sys.executable, "-m", "gitlumo", "run", "--quiet", "--name", recorded["exp_name"], *given, "--"]
+    status = subprocess.run([*record, *command], cwd=cwd, env=env, check=False).returncode
     found = [run for run in list_runs(recorded["exp_name"], env) if run["uid"] not in before]
     if not found:
         print(f"the command ended with status {status}, and recorded no run of {recorded['exp_name']}", file=sys.stderr)
@@ -55,17 +59,14 @@ def main() -> int:
 
 
 def words_of(recorded: dict[str, Any]) -> list[str]:
-    """The command with this Python in place of the recorded one, and a program of the PATH for one that is not there."""
+    """The command with this Python in place of the recorded one, and a program on PATH for one that is not there."""
     words: list[str] = list(recorded["words"])
-    if not recorded["python"]:
-        return words
-    for at, word in enumerate(words[1:], 1):
-        if not word.startswith("-"):
-            path = os.path.expanduser(word)
-            if os.path.isabs(path) and not os.path.exists(path):
-                words[at] = shutil.which(os.path.basename(path)) or word
-            break
-    return [sys.executable, *words[1:]]
+    script = next((at for at, word in enumerate(words[1:], 1) if not word.startswith("-")), 0)
+    for at in {0, script} if recorded["python"] else {0}:
+        path = os.path.expanduser(words[at])
+        if os.path.isabs(path):
+            words[at] = path if os.path.exists(path) else shutil.which(os.path.basename(path)) or words[at]
+    return [sys.executable, *words[1:]] if recorded["python"] else words
 
 
 def check(recorded: dict[str, Any]) -> None:
@@ -86,11 +87,7 @@ def make_repository(env: dict[str, str]) -> None:
     quiet = ("core.hooksPath=/dev/null", "commit.gpgSign=false", "core.autocrlf=false", "core.safecrlf=false")
     who = ("user.name=gitlumo", "user.email=gitlumo@localhost", "init.defaultBranch=main")
     git = ["git", *(word for setting in quiet + who for word in ("-c", setting))]
-    for words in (
-        ("init", "--quiet"),
-        ("add", "--all", "--force"),
-        ("commit", "--quiet", "--allow-empty", "-m", "code"),
-    ):
+    for words in ("init --quiet", "add --all --force", "commit --quiet --allow-empty --message code"):
         subprocess.run([*git, *words.split()], cwd=CODE, env=env, check=True)
 
 

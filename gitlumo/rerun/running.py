@@ -5,29 +5,28 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import FrameType
 from typing import Any
 
-from gitlumo import adopting, capture, handing, privacy, values
+from gitlumo import adopting, capture, handing, machine, privacy, values
 from gitlumo.errors import LumoError
 from gitlumo.experiment import Experiment
 from gitlumo.hooks import Diary, ExpHook, FinalReport, GitCommit, LastCmd, LockFile, RecordAbort
 from gitlumo.rerun import streams
 from gitlumo.rerun.metric_lines import VARIABLE, Call, MetricFile, Patterns
 from gitlumo.rerun.output import Output
-from gitlumo.rerun.programs import Interpreter, experiment_of, program_of, python_of
+from gitlumo.rerun.programs import Interpreter, NoSuchCommand, experiment_of, program_of, python_of
 from gitlumo.silence import is_silent
 from gitlumo.store import layout
 from gitlumo.store.claim import alone
-from gitlumo.store.journal import Folder
+from gitlumo.store.journal import Folder, metrics_path
 from gitlumo.store.record import Record
 from gitlumo.store.shared import SharedJournal
 
-_NOTED = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT") if hasattr(signal, name))
+_NOTED = tuple(number for number in streams.PASSED_ON if number != signal.SIGCONT)
 
 
 @dataclass(frozen=True)
@@ -90,6 +89,7 @@ def run(task: Task) -> Outcome:
         UsageError: For a pattern that is none.
         LumoError: Where a run cannot begin; see :meth:`gitlumo.Experiment.start`.
     """
+    streams.prepare()
     program, patterns = program_of(task.words), Patterns(list(task.patterns))
     handing.forget_runner()
     if is_silent(None):
@@ -139,7 +139,10 @@ class _Lock(LockFile):
 
     def on_start(self, exp: Experiment) -> None:
         """Record them."""
-        exp.record_info("lock", self._interpreter.packages())
+        lock, origins = self._interpreter.packages(exp.repository.location.work_tree)
+        exp.record_info("lock", lock)
+        if origins:
+            exp.record_info("lock_origins", origins)
 
 
 class _Command(Experiment):
@@ -151,7 +154,7 @@ class _Command(Experiment):
             hooks.append(FinalReport)
         name = task.exp_name or experiment_of(program)
         super().__init__(name, task.test_name, hooks=hooks, params=dict(task.params) or None, distributed=False)
-        self._task, self._program = task, program
+        self._task, self._program, self._provisional = task, program, task.exp_name is None
 
     def _record_surroundings(self) -> None:
         super()._record_surroundings()
@@ -162,6 +165,8 @@ class _Command(Experiment):
             self.dump_note(task.note)
         if task.params:
             self.record_info("given", dict(task.params))
+        if task.patterns:
+            self.record_info("patterns", list(task.patterns))
         if task.rerun is not None:
             self.record_info("rerun", dict(task.rerun))
 
@@ -169,18 +174,24 @@ class _Command(Experiment):
         """Run the command to its end, and end the run; returns the command's status."""
         lumo_dir = self.ledger.lumo_dir
         self._journal.close()
+        known = self._journal.saved  # type: ignore[union-attr]
         self._journal = SharedJournal(self._where, self._on_trouble, lambda: alone(lumo_dir))
-        file = MetricFile(os.path.join(lumo_dir, "metrics", f"{self.uid}.jsonl"))
+        file = MetricFile(metrics_path(lumo_dir, self.uid))
+        if file.trouble:
+            with self._safely("Metrics"):
+                raise file.trouble
         outputs: dict[str, Output] = {}
         env = {**os.environ, **self._task.env, handing.RUNNER: "1", VARIABLE: file.path}
 
         def hear(name: str, data: bytes) -> None:
             output = outputs.get(name)
             if output is None:
-                text, whole = (
-                    os.path.join(folder, layout.text_path(name)) for folder in (self._where(), self.blob_dir)
+                path = layout.text_path(name)
+                output = outputs[name] = Output(
+                    lambda: (os.path.join(self._where(), path), os.path.join(self.blob_dir, path)),
+                    lambda: alone(lumo_dir),
+                    self._public_text,
                 )
-                output = outputs[name] = Output(text, whole, self._public_text)
             output.feed(data)
             if patterns:
                 self._log_all(patterns.calls(name, data))
@@ -196,17 +207,24 @@ class _Command(Experiment):
                     self._task.started(self.uid)
             ended = streams.run(self._task.words, env, hear, tick, noted, self._spawned)
             self._log_all([*file.calls(last=True), *patterns.rest()])
+        except NoSuchCommand as error:
+            self.end(error.status)
+            raise
         finally:
             file.close()
         if file.bad:
             self._warn(f"{self.label}: {file.bad} lines in ${VARIABLE} are no metrics; see 'git lumo run --help'")
-        self._catch_up()
-        heir = adopting.adopter(self.ledger, self.info_dir)
+        with self._safely("Register"):
+            adopting.close(self.ledger, self.uid)
+        self._go_along({path: data for path, (_, data) in known.items()})
         self._keep(outputs)
-        if heir:
-            self._leave_to(heir)
-        else:
-            self._end_with(ended)
+        with self._safely("Register"):
+            heir = adopting.hand_over(self.ledger, self.uid)
+            if heir:
+                self._leave_to(heir)
+                return ended.status
+        self._catch_up()
+        self._end_with(ended)
         return ended.status
 
     def _spawned(self, pid: int) -> None:
@@ -228,14 +246,24 @@ class _Command(Experiment):
     def _public_text(self, text: str) -> str:
         return privacy.public_text(text, self.repository.location.work_tree)
 
-    def _catch_up(self) -> None:
-        """Read what the command's script has made of the run: its name, how far it is, its hooks, its metrics."""
+    def _go_along(self, known: Mapping[str, bytes]) -> None:
+        """Go to where the command's script has moved the run.
+
+        Args:
+            known: The run's files as they were when it began: should the command have removed them.
+        """
         self._journal.close()
         self._folder = Folder(self._where(), self.settings.snapshot_max_file)
         self._record = Record(self._folder.read, self._folder.paths, self._folder.info_dir)
         self._journal.info_dir = self._folder.info_dir  # type: ignore[union-attr]
         self._folder_name = os.path.basename(self._folder.info_dir)
+        if layout.read_identity(self._folder.read) is None:
+            for path, data in known.items():
+                self._journal.save(path, data)
         self.exp_name, self.test_name = self.load_info("exp_name"), self.load_info("test_name")
+
+    def _catch_up(self) -> None:
+        """Read what the command's script has made of the run: how far it is, its hooks, its metrics."""
         self._progress = self._reader.progress
         self._hook_states = {**(self.load_info("hooks") or {}), **self._hook_states}
         self._masked = list(self.load_info("masked") or ())
@@ -245,7 +273,7 @@ class _Command(Experiment):
         for name, output in outputs.items():
             path = layout.text_path(name)
             with self._safely("Output"):
-                text = output.finish(os.path.join(self.info_dir, path), os.path.join(self.blob_dir, path))
+                text = output.finish(os.path.join(self.blob_dir, path))
                 if text is not None:
                     self._journal.save(path, text)
                 if output.trouble:
@@ -271,13 +299,10 @@ class _Command(Experiment):
         self.end(128 + number)
         return -number
 
-    def _leave_to(self, heir: dict[str, Any]) -> None:
+    def _leave_to(self, heir: int) -> None:
         """A process that the command has left goes on with the run."""
-        run = adopting.registered(self.ledger, self.uid)
-        with self._safely("Register"):
-            if run:
-                adopting.hand_over(self.ledger, run, heir)
-        print(f"gitlumo: process {heir.get('pid')} goes on with {self.label}", file=sys.stderr)
+        if out := machine.stderr():
+            print(f"gitlumo: process {heir} goes on with {self.label}", file=out)
         self._journal.close()
         self._forget()
         self.repository.close()

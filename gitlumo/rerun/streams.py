@@ -10,18 +10,22 @@ import contextlib
 import errno
 import os
 import select
+import shutil
 import signal
 import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from resource import struct_rusage
+from resource import RUSAGE_SELF, getrusage, struct_rusage
+
+from gitlumo import machine
+from gitlumo.rerun.programs import NoSuchCommand
 
 _READ = 1024 * 1024
 _TICK = 0.2  # seconds between two calls of `tick`
 _PATIENCE = 3.0  # after the command's end, before it is said why its output is still read
-_PASSED_ON = tuple(
+PASSED_ON = tuple(
     getattr(signal, name)
     for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGALRM", "SIGCONT")
     if hasattr(signal, name)
@@ -37,15 +41,22 @@ class Ended:
         status: Its exit status; minus the signal that killed it.
         seconds: How long it ran.
         usage: What it and the children that it waited for have used (getrusage(2)).
+        ours: The greatest resident set of this process, as in ``usage``.
     """
 
     status: int
     seconds: float
     usage: struct_rusage
+    ours: int
 
     @property
-    def peak_memory(self) -> int:
-        """The greatest resident set of one of its processes, in bytes."""
+    def peak_memory(self) -> int | None:
+        """The greatest resident set of one of its processes, in bytes.
+
+        None where that is not known: what exec(2) leaves behind counts in Linux, so it is never less than ours was.
+        """
+        if self.usage.ru_maxrss <= self.ours:
+            return None
         return int(self.usage.ru_maxrss) * (1 if sys.platform == "darwin" else 1024)
 
 
@@ -80,12 +91,12 @@ def run(
         spawned: Called with its process id.
 
     Raises:
-        OSError: If the command cannot be started.
+        NoSuchCommand: If the command cannot be started.
     """
     channels = _channels()
     wake, waker = os.pipe()
     os.set_blocking(waker, False)
-    heard = {number for number in _PASSED_ON if signal.getsignal(number) is not signal.SIG_IGN}
+    heard = {number for number in PASSED_ON if signal.getsignal(number) is not signal.SIG_IGN}
     heard |= {signal.SIGCHLD, signal.SIGWINCH}
     before = signal.pthread_sigmask(signal.SIG_BLOCK, heard)
     started = time.monotonic()
@@ -111,11 +122,24 @@ def run(
     return ended
 
 
+def prepare() -> None:
+    """Be safe from what this process may have been started with, before any file is opened or process started.
+
+    In the places of closed standard streams stands something, lest a file of ours is taken for one of them; it is not
+    inheritable, so the command finds them closed. A SIGCHLD that is ignored would eat the command's status.
+    """
+    while (fd := os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)) <= 2:
+        pass
+    os.close(fd)
+    if signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN:
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+
+
 def _channels() -> list[_Channel]:
     """Standard output and error, one where they are the same file: then the order of what is written stays."""
     places: dict[tuple[int, int, int], tuple[str, int, list[int]]] = {}
     for name, fd in (("stdout", 1), ("stderr", 2)):
-        with contextlib.suppress(OSError):  # closed: it stays so
+        if os.get_inheritable(fd):  # else see prepare()
             found = os.fstat(fd)
             places.setdefault((found.st_dev, found.st_ino, found.st_rdev), (name, fd, []))[2].append(fd)
     return [_channel(name, fd, fds) for name, fd, fds in places.values()]
@@ -162,30 +186,38 @@ def _spawn(
 ) -> int:
     actions = [(os.POSIX_SPAWN_DUP2, channel.targets[0], fd) for channel in channels for fd in channel.targets[1:]]
     default = [getattr(signal, name) for name in ("SIGPIPE", "SIGXFSZ") if hasattr(signal, name)]  # Python ignores them
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            stream.flush()
 
     def spawn(words: list[str]) -> int:
         return os.posix_spawnp(words[0], words, env, file_actions=actions, setsigmask=mask, setsigdef=default)
 
     try:
-        return spawn(list(words))
+        try:
+            return spawn(list(words))
+        except OSError as error:
+            if error.errno != errno.ENOEXEC:
+                raise
+        return spawn(["/bin/sh", shutil.which(words[0]) or words[0], *words[1:]])  # as execvp(3) does
     except OSError as error:
-        if error.errno != errno.ENOEXEC:
-            raise
-        return spawn(["/bin/sh", *words])  # a script without a first line that says what reads it (execvp(3))
+        missing = error.errno == errno.ENOENT  # what its first line names
+        raise NoSuchCommand(f"{words[0]!r} cannot run: {error.strerror}", 127 if missing else 126) from None
 
 
 class _Ears:
     """Hears this process's signals while the command runs, and passes them on.
 
-    A signal that the kernel has sent, for a key that was pressed, went to the command as well.
+    A signal that the kernel has sent, for a key that was pressed, went to the command as well; but that a terminal has
+    gone away it says to the session's leader only.
     """
 
     def __init__(self, pid: int, heard: set[signal.Signals | int], waker: int, terminals: Sequence[_Channel]):
         self._pid, self._heard, self._waker, self._terminals = pid, heard, waker, terminals
         self._over = False
+        self._leads = os.getsid(0) == os.getpid()
         self.gone = False
+        self.passed: set[int] = set()
         self.interrupted = False
         self._thread = threading.Thread(target=self._listen, daemon=True)
         self._thread.start()
@@ -208,9 +240,10 @@ class _Ears:
                     _resize(channel.out, channel.source)
             elif self.gone:
                 self.interrupted = self.interrupted or number != signal.SIGCONT
-            elif not is_keyboard:
+            elif not is_keyboard or (number == signal.SIGHUP and self._leads):
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     os.kill(self._pid, number)
+                    self.passed.add(number)
 
     def _next(self) -> tuple[int, bool]:
         if hasattr(signal, "sigwaitinfo"):
@@ -232,7 +265,7 @@ def _read_along(
     ears: _Ears,
     started: float,
 ) -> Ended:
-    """Copy what the command writes until nobody can write any more."""
+    """Copy what the command writes until nobody can write any more, or a signal that we passed on has killed it."""
     poll = select.poll()
     poll.register(wake, select.POLLIN)
     by_source = {channel.source: channel for channel in channels}
@@ -241,7 +274,7 @@ def _read_along(
     ended: Ended | None = None
     ended_at = next_tick = 0.0
     said = False
-    while ended is None or (by_source and not ears.interrupted):
+    while ended is None or (by_source and not ears.interrupted and -ended.status not in ears.passed):
         ready = poll.poll(_TICK * 1000)
         now = time.monotonic()
         for fd, _ in ready:
@@ -259,7 +292,10 @@ def _read_along(
             next_tick = now + _TICK
         if ended and by_source and not said and now > ended_at + _PATIENCE:
             said = True
-            print("gitlumo: the command has ended; a process that it left may still write here", file=sys.stderr)
+            if out := machine.stderr():
+                print("gitlumo: the command has ended; a process that it left may still write here", file=out)
+    for channel in by_source.values():  # what it had written
+        _copy(channel, record)
     return ended
 
 
@@ -267,7 +303,8 @@ def _reap(pid: int, started: float) -> Ended | None:
     found, status, usage = os.wait4(pid, os.WNOHANG)
     if found == 0:
         return None
-    return Ended(os.waitstatus_to_exitcode(status), time.monotonic() - started, usage)
+    ours = getrusage(RUSAGE_SELF).ru_maxrss
+    return Ended(os.waitstatus_to_exitcode(status), time.monotonic() - started, usage, ours)
 
 
 def _copy(channel: _Channel, record: Callable[[str, bytes], None]) -> bool:

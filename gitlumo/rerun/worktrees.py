@@ -27,6 +27,7 @@ KEPT_FOR = 14 * 86400.0  # seconds since it was last used
 KEPT = 10  # idle ones of a repository
 _YOUNG = 60.0  # seconds in which the slot of a process that has just made it is not tidied away
 _REASON = "gitlumo runs recorded code here: "
+_MADE = ("commit", "name", "missing", "hollow", "nested")  # what "ready" says
 _COMPILED = "__pycache__"
 
 
@@ -66,9 +67,9 @@ class Lease:
         Raises:
             OSError: If that cannot be written.
         """
-        path = os.path.join(self._slot, "holders")
-        with open(path, "a", encoding="ascii") as out:
-            out.write(json.dumps(asdict(machine.process_of(pid))) + "\n")
+        if machine.exists(pid):
+            with open(os.path.join(self._slot, "holders"), "a", encoding="ascii") as out:
+                out.write(json.dumps(asdict(machine.process_of(pid))) + "\n")
 
 
 @contextlib.contextmanager
@@ -123,7 +124,7 @@ def _idle(stack: contextlib.ExitStack, repository: Repository, pool: str, commit
             continue
         slot = os.path.join(pool, name)
         made = _ready(slot)
-        if made is None or made["commit"] != commit:
+        if made is None or made["commit"] != commit or made["missing"]:  # what was missing may be here now
             continue
         with contextlib.ExitStack() as trying:
             if not trying.enter_context(_locked(slot)) or _is_lived_in(slot):
@@ -186,10 +187,11 @@ def _new(stack: contextlib.ExitStack, repository: Repository, pool: str, commit:
 
 
 def _make(repository: Repository, slot: str, path: str, commit: str) -> Lease:
+    worktree.remove(repository, path)  # the entry of one that was there, and that somebody has deleted
     missing = worktree.add(repository, path, commit, _reason(slot))
     hollow, nested, _ = filling.survey(path)
     heads = {place: worktree.look(os.path.join(path, place)).commit for place in nested}
-    made = {"commit": commit, "name": os.path.basename(path), "missing": missing, "hollow": hollow, "nested": heads}
+    made = dict(zip(_MADE, (commit, os.path.basename(path), missing, hollow, heads), strict=True))
     new = os.path.join(slot, "ready.new")
     with open(new, "w", encoding="ascii") as out:
         json.dump(made, out)
@@ -204,7 +206,7 @@ def _ready(slot: str) -> dict[str, Any] | None:
             made = json.load(source)
     except (OSError, ValueError):
         return None
-    return made if isinstance(made, dict) else None
+    return made if isinstance(made, dict) and made.keys() >= set(_MADE) else None
 
 
 def _let_go(taken: Lease) -> None:
@@ -231,18 +233,20 @@ def _locked(slot: str) -> Iterator[bool]:
 
 def _lock(path: str) -> int | None:
     """A descriptor that holds the flock of a file; None: another process has it, or the slot was tidied away."""
-    import fcntl
-
     try:
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except FileNotFoundError:
         return None
     try:
+        import fcntl
+
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if os.path.samestat(os.stat(path), os.fstat(fd)):
             return fd
     except (BlockingIOError, FileNotFoundError):
         pass
+    except ImportError:  # a system without flock
+        return fd
     except BaseException:
         os.close(fd)
         raise
@@ -269,7 +273,7 @@ def _is_lived_in(slot: str) -> bool:
 
 def _tidy(repository: Repository, pool: str, mine: str) -> None:
     """Remove what has been idle for long, what is too many, what is half-made, and entries of what was deleted."""
-    with contextlib.suppress(OSError):  # there is a next time
+    with contextlib.suppress(OSError, GitError):  # there is a next time
         for number, (slot, idle) in enumerate(_by_use(pool)):
             half = not any(os.path.exists(os.path.join(slot, name)) for name in ("ready", "full"))
             if slot != mine and idle > _YOUNG and (half or number >= KEPT or idle > KEPT_FOR):
@@ -279,7 +283,7 @@ def _tidy(repository: Repository, pool: str, mine: str) -> None:
             if of is not None and not os.path.exists(entry.path or ""):
                 with _locked(of) as got:
                     if got or not os.path.exists(of):
-                        worktree.forget(entry)
+                        worktree.forget(repository, entry)
         others = os.path.dirname(pool)
         for name in os.listdir(others):
             for slot, idle in _by_use(os.path.join(others, name)):

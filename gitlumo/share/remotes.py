@@ -47,7 +47,7 @@ def choose(branch: Branch, name: str | None) -> Remote:
 
 
 def check_refspecs(branch: Branch, remote: Remote) -> None:
-    """See that git will not move the local ledger by itself when it has pushed: a run that ends just then would be lost.
+    """See that git will not move the local ledger itself when it has pushed: a run that ends just then would be lost.
 
     Raises:
         LumoError: If it would.

@@ -1,19 +1,22 @@
 """A run as one row of columns, which conditions ask for and tables show; and how SQLite holds a value.
 
 A column is a *field* (one of :data:`FIELDS`), a parameter (``params.optim.lr``) or a metric (``metrics.acc``, its best
-value; ``metrics.acc.last``, ``.min``, ``.max``). Nested parameters are flat; a list stays one value.
+value; ``metrics.acc.last``, ``.min``, ``.max``). Nested parameters are flat; a list stays one value. A statistic that
+is the best value is not held apart: :func:`value` and :func:`whole` know that.
 """
 
 from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gitlumo import values
-from gitlumo.store import record
-from gitlumo.store.record import Record
+
+if TYPE_CHECKING:
+    from gitlumo.store.record import Record
 
 FIELDS = {
     "exp": "the exp_name",
@@ -40,7 +43,9 @@ TIMES = frozenset({"start", "end"})
 PARAMS, METRICS = "params.", "metrics."
 STATISTICS = ("last", "min", "max")
 SUFFIXES = tuple(f".{name}" for name in STATISTICS)
+_STATISTIC = re.compile(r"(metrics\..*)\.(?:last|min|max)", re.DOTALL)
 Column = bool | int | float | str | bytes | None | list[Any] | dict[str, Any]
+Held = int | float | str | bytes  # a value as SQLite holds it
 
 _INT64 = 1 << 63
 
@@ -51,8 +56,10 @@ def columns_of(run: Record) -> dict[str, Column]:
     Raises:
         FormatError: If a file of it is damaged.
     """
+    from gitlumo.store import record
+
     progress, edited = run.progress, run.edited
-    git, pinfo, execute = (_map(run.info(key)) for key in ("git", "pinfo", "execute"))
+    git, pinfo = (_map(run.info(key)) for key in ("git", "pinfo"))
     start, end = values.time_seconds(progress.get("start")), values.time_seconds(progress.get("end"))
     heard = end if end is not None else values.time_seconds(progress.get("last_edit_time"))
     found: dict[str, Any] = {
@@ -69,7 +76,7 @@ def columns_of(run: Record) -> dict[str, Column]:
         "tag": edited["tags"] or None,
         "deprecated": bool(edited["deprecated"]),
         "host": pinfo.get("host"),
-        "command": _command(_map(pinfo.get("obj")).get("argv") or execute.get("exec_argv")),
+        "command": _command(_map(pinfo.get("obj")).get("argv") or _map(run.info("execute")).get("exec_argv")),
         "git.commit": git.get("commit"),
         "git.head": git.get("head"),
         "git.branch": git.get("branch"),
@@ -84,6 +91,30 @@ def columns_of(run: Record) -> dict[str, Column]:
         for more in STATISTICS:
             if not same(metric.get(more), best):
                 result[f"{METRICS}{key}.{more}"] = metric.get(more)
+    return result
+
+
+def base_of(name: str) -> str | None:
+    """The column in which a statistic stands if a run has none of its own: ``metrics.acc`` of ``metrics.acc.last``."""
+    found = _STATISTIC.fullmatch(name)
+    return found[1] if found else None
+
+
+def value(run: Mapping[str, Column], name: str) -> Column:
+    """A run's value in a column; None where it has none."""
+    if name in run:
+        return run[name]
+    base = base_of(name)
+    return None if base is None else run.get(base)
+
+
+def whole(run: Mapping[str, Column]) -> dict[str, Column]:
+    """A run's columns with all statistics of its metrics."""
+    result = dict(run)
+    for name, best in run.items():
+        if name.startswith(METRICS) and base_of(name) not in run:
+            for more in SUFFIXES:
+                result.setdefault(name + more, best)
     return result
 
 
@@ -117,7 +148,7 @@ def flat(value: object, prefix: str = "") -> dict[str, Any]:
 # SQLite holds 64-bit integers, floats but NaN, and texts as they are; everything else is a blob of JSON.
 
 
-def to_sql(value: Column) -> int | float | str | bytes:
+def to_sql(value: Column) -> Held:
     """A value as SQLite holds it."""
     if type(value) is str:
         return value
@@ -128,6 +159,6 @@ def to_sql(value: Column) -> int | float | str | bytes:
     return json.dumps(values.encode(value), ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()
 
 
-def from_sql(held: int | float | str | bytes) -> Any:
+def from_sql(held: Held) -> Any:
     """The inverse of :func:`to_sql`."""
     return values.decode(json.loads(held)) if isinstance(held, bytes) else held

@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from gitlumo import ids, machine
-from gitlumo.git import untracked
 from gitlumo.git.objects import BLOB, object_id
 from gitlumo.store import layout
 
@@ -80,6 +79,9 @@ class Journal:
         elif not self._is_ours():  # somebody closed it, and its number may be that of another file now
             self._fd = -1
             self._open()
+        self._put(line)
+
+    def _put(self, line: bytes) -> None:
         data = b"\n" + line if self._torn else line
         try:
             written = os.write(self._fd, data)
@@ -297,6 +299,8 @@ class Folder:
             return "a path over 1,000 bytes"
         if not entry.is_dir(follow_symlinks=False) and not entry.is_file(follow_symlinks=False):
             return "not a file"
+        from gitlumo.git import untracked
+
         if untracked.is_secret(os.fsencode(entry.name)) and not layout.is_own(path):
             return untracked.SECRET
         if not os.access(entry.path, os.R_OK):
@@ -379,35 +383,35 @@ class OpenRun:
 def move(lumo_dir: str, run: OpenRun, info_dir: str) -> None:
     """Move a registered run's folder, of which its owner goes on writing the open files.
 
-    Killed anywhere here, the register names the folder where it lies: the former one as long as that is there.
+    Killed anywhere here, the register names the folder where it lies.
 
     Args:
         lumo_dir: gitlumo's folder in the git common dir.
         run: The run.
         info_dir: Where its folder is to lie: an empty one.
-
-    Raises:
-        OSError: If that cannot be done.
     """
     entry = {"info_dir": info_dir, "former": run.info_dir, "left": run.left, "image": run.image}
     write_whole(register_path(lumo_dir, run.uid), json.dumps(entry).encode())
     os.rename(run.info_dir, info_dir)
 
 
-def register(lumo_dir: str, uid: str, info_dir: str, *, left: bool = False) -> None:
+def register(lumo_dir: str, uid: str, info_dir: str, *, left: bool = False, image: str | None = None) -> None:
     """Note that a run has begun; or, with ``left``, that its owner has ended it and leaves its publishing to others.
+
+    ``image`` is that of its owner; None: of this process.
 
     Raises:
         OSError: If that cannot be written.
     """
-    entry = {"info_dir": info_dir, "left": left, "image": machine.image_of(os.getpid())}
+    entry = {"info_dir": info_dir, "left": left, "image": image or machine.image_of(os.getpid())}
     write_whole(register_path(lumo_dir, uid), json.dumps(entry).encode())
 
 
 def unregister(lumo_dir: str, uid: str) -> None:
     """Note that a run is wholly published."""
-    with contextlib.suppress(FileNotFoundError):  # somebody else published it
-        os.unlink(register_path(lumo_dir, uid))
+    for path in (metrics_path(lumo_dir, uid), register_path(lumo_dir, uid)):
+        with contextlib.suppress(FileNotFoundError):  # it had none; somebody else published it
+            os.unlink(path)
 
 
 def open_runs(lumo_dir: str) -> list[OpenRun]:
@@ -425,14 +429,19 @@ def open_runs(lumo_dir: str) -> list[OpenRun]:
             with open(os.path.join(lumo_dir, "open", name), "rb") as source:
                 entry = json.load(source)
             info_dir, former, image = entry["info_dir"], entry.get("former"), entry.get("image")
-            if isinstance(former, str) and os.path.isdir(former):  # its mover was killed before it moved it
-                info_dir = former
+            if isinstance(former, str) and not os.path.isdir(os.path.join(info_dir, "info")):
+                info_dir = former  # its mover was killed before it moved it
             if isinstance(info_dir, str) and "\0" not in info_dir:
                 left = entry.get("left") is True
                 runs.append(OpenRun(uid, info_dir, left, image if isinstance(image, str) else None))
         except (OSError, ValueError, KeyError, TypeError, RecursionError):
             continue
     return runs
+
+
+def metrics_path(lumo_dir: str, uid: str) -> str:
+    """Where the command of a run writes metrics, for ``git lumo run`` to read."""
+    return os.path.join(lumo_dir, "metrics", f"{uid}.jsonl")
 
 
 def register_path(lumo_dir: str, uid: str) -> str:

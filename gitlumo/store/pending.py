@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from gitlumo import machine, values
 from gitlumo.errors import FormatError
-from gitlumo.store import journal, layout, record
+from gitlumo.store import journal, layout, record, shared
 from gitlumo.store.branch import Branch
 from gitlumo.store.journal import Folder, OpenRun
 from gitlumo.store.record import Record
@@ -26,6 +26,7 @@ class Pending:
         extra: Files as they are to be read instead of those in the folder.
         record: The run, read through ``extra``.
         dead: Whether its process is gone: True, False, or None where this process may not judge.
+        abandoned: Whether another process has adopted it, and is gone: nobody records what belongs to it.
     """
 
     run: OpenRun
@@ -33,6 +34,7 @@ class Pending:
     extra: dict[str, bytes]
     record: Record
     dead: bool | None
+    abandoned: bool = False
 
     def complete(self) -> dict[str, bytes]:
         """All files that are to be published instead of those in the folder."""
@@ -84,6 +86,11 @@ def open_run(run: OpenRun, max_file: int, here: machine.Process) -> Pending | No
     pending = Pending(run, folder, extra, Record(read, lambda: sorted({*folder.paths(), *extra}), run.info_dir), None)
     # Whether it is dead comes first: what is read after that is all that it will ever have written.
     pending.dead = machine.is_dead(owner_of(pending.record.info("pinfo"), run.image), here)
+    if note := shared.read_note(run.info_dir):
+        recorded = is_recorded_by(note, here)
+        pending.abandoned = recorded is False
+        if pending.dead:  # the script in a killed runner's command goes on
+            pending.dead = None if recorded is None else not recorded
     if pending.dead and not pending.ended:
         mark_killed(pending, identity.seq)
     return pending
@@ -106,6 +113,12 @@ def owner_of(pinfo: Any, image: str | None) -> machine.Process:
         image,
         (job, restarts if type(restarts) is int else 0) if job else None,
     )
+
+
+def is_recorded_by(note: Mapping[str, Any], here: machine.Process) -> bool | None:
+    """Whether the process that has adopted a run lives and records it; None where this process may not judge."""
+    dead = note["ended"] or machine.is_dead(owner_of(note["pinfo"], note["image"]), here)
+    return None if dead is None else not dead
 
 
 def mark_killed(pending: Pending, seq: int) -> None:

@@ -152,7 +152,7 @@ def metrics_from_bytes(data: bytes) -> dict[str, dict[str, Any]]:
         raise FormatError("metrics.json is not an object of objects")
     return {
         key[1:] if key.startswith("$") else key: {
-            name: values.decode_number(item) if name in _NUMBERS else values.decode(item)
+            name: item if type(item) is float else (values.decode_number if name in _NUMBERS else values.decode)(item)
             for name, item in summary.items()
         }
         for key, summary in value.items()
@@ -194,7 +194,7 @@ class Record:
         if data is None:
             return None
         try:
-            value = values.decode(values.from_bytes(data))
+            value = values.read(data)
         except FormatError as error:
             raise FormatError(f"{self.folder}/{path}: {error}") from None
         shape = type(_ABSENT.get(key)) if key != "params" else None  # which may be anything that the user gave
@@ -349,6 +349,12 @@ def apply_edit(facts: dict[str, Any], edit: layout.Edit) -> None:
     elif edit.kind == "backup" and isinstance(value, dict):
         at = edit.at if edit.at not in facts["backup"] else f"{edit.at}~{edit.id}"
         facts["backup"][at] = value
+    elif edit.kind == "rerun" and isinstance(value, dict) and "verified" in value:
+        there = facts["rerun"].get("verified")
+        facts["rerun"]["verified"] = {
+            **(there if isinstance(there, dict) else {}),
+            str(value.get("uid")): value["verified"],
+        }
     elif edit.kind == "rerun" and isinstance(value, dict):
         there = facts["rerun"].get("rerun_at")
         facts["rerun"]["rerun_at"] = [*(there if isinstance(there, list) else []), value.get("uid")]

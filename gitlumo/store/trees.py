@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+from gitlumo import ids
 from gitlumo.git.edited import edit_tree
 from gitlumo.git.objects import (
     FILE_MODE,
@@ -104,12 +105,7 @@ class Place:
     @property
     def label(self) -> str:
         """``<exp_name>/<test_name>``."""
-        return label_of(self.path)
-
-
-def label_of(path: str) -> str:
-    """``<exp_name>/<test_name>`` of the run at a path."""
-    return f"{path.partition('/')[0]}/{path.rpartition('/')[2]}"
+        return ids.label_of(self.path)
 
 
 def places(objects: Objects, root: str | None) -> Iterator[Place]:
@@ -317,9 +313,16 @@ def state_of(objects: Objects, root: str | None) -> State:
     return State(join.collect(side.runs.values()), side.foreign)
 
 
-def day_names(objects: Objects, commit: str, exp_name: str, day: str) -> list[str]:
-    """The names of an experiment's runs of one day, in the ledger whose tip is ``commit``."""
-    entry = lookup(objects, read_commit(objects, commit).tree, f"{exp_name}/{day}")
+def day_names(objects: Objects, commit: str, exp_name: str | None, day: str) -> list[str]:
+    """The names of an experiment's runs of one day, or of all with None, in the ledger whose tip is ``commit``."""
+    root = read_commit(objects, commit).tree
+    if exp_name is None:
+        return [name for each in read_names(objects, root) for name in _day_names(objects, root, each, day)]
+    return _day_names(objects, root, exp_name, day)
+
+
+def _day_names(objects: Objects, root: str, exp_name: str, day: str) -> list[str]:
+    entry = lookup(objects, root, f"{exp_name}/{day}")
     if entry is None or not entry.is_tree:
         return []
     folders = read_names(objects, entry.id)

@@ -222,3 +222,26 @@ def test_deprecated_runs_are_left_out(lumo, runs):
     assert listed(lumo, "lr < 0.1") == names(runs, 3)
     assert listed(lumo, "--all", "lr < 0.1") == names(runs, 3, 2)
     assert listed(lumo, "--all", "deprecated = true") == names(runs, 2)
+
+
+def test_a_statistic_that_is_the_best_sorts_groups_and_is_shown(repo):
+    for values in ((0.1, 0.9), (0.8, 0.2), (0.3, 0.5)):
+        with Experiment("digits", params={"first": values[0]}) as exp:
+            for value in values:
+                exp.dump_metric("acc", value)
+
+    def lumo(*args):
+        return subprocess.run(["git", "lumo", "log", *args], capture_output=True, text=True, check=True).stdout
+
+    assert lumo("--sort", "acc.last", "--columns", "acc.last", "--format", "csv").split() == [
+        "metrics.acc.last",
+        "0.2",
+        "0.5",
+        "0.9",
+    ]
+    by_last = json.loads(lumo("--group-by", "acc.last", "--format", "json"))
+    assert sorted(group["metrics.acc.last"] for group in by_last) == [0.2, 0.5, 0.9]
+    frame = pandas.read_csv(io.StringIO(lumo("--format", "csv")))
+    assert list(frame["metrics.acc.last"]) == [0.5, 0.2, 0.9]
+    assert list(frame["metrics.acc.min"]) == [0.3, 0.2, 0.1]
+    assert [line.split()[-1] for line in lumo("--columns", "acc.max").splitlines()[1:]] == ["0.5", "0.8", "0.9"]

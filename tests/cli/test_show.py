@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 
 import pytest
 
@@ -51,13 +52,48 @@ def test_files(lumo, ledger, git):
 
 
 def test_a_file_is_printed_byte_for_byte(repo):
-    import subprocess
-
     data = bytes(range(256)) * 3
     with gitlumo.Experiment("digits", "blob") as exp, open(exp.mk_ipath("plots", "p.png"), "wb") as out:
         out.write(data)
     shown = subprocess.run(["git-lumo", "show", "blob:plots/p.png"], capture_output=True, check=True)
     assert shown.stdout == data
+
+
+def test_files_of_the_code(lumo, repo, git):
+    data = bytes(range(256))
+    (repo / "sub/info").mkdir(parents=True)
+    (repo / "info").mkdir()
+    (repo / "sub/blob").write_bytes(data)
+    (repo / "info/params.json").write_text("of the code")
+    with gitlumo.SimpleExperiment("digits", "coded", params={"lr": 1}):
+        pass
+    for path in ("sub/blob", "info/params.json"):
+        (repo / path).unlink()
+    shown = subprocess.run(["git-lumo", "show", "coded:sub/blob"], capture_output=True, check=True)
+    assert shown.stdout == data
+    assert lumo("show", "coded:train.py").out == "print('training')\n"
+    assert json.loads(lumo("show", "coded:info/params.json").out) == {"lr": 1}  # what was recorded comes first
+    assert lumo("show", "coded:./info/params.json").out == "of the code"
+    assert lumo("show", "coded:./params.json", cwd=repo / "info").out == "of the code"
+    commit = json.loads(lumo("show", "coded", "--json").out)["git"]["commit"]
+    assert lumo("show", "coded:sub").out == git("show", f"{commit}:sub") + "\n"
+
+
+def test_a_file_that_is_nowhere(lumo, ledger):
+    done = lumo("show", "second:nix")
+    assert (done.status, done.out) == (128, "")
+    assert "digits/second has no file 'nix', neither among what it recorded nor in its code" in done.err
+    assert "git ls-tree -r --name-only" in done.err
+    done = lumo("show", "first:nix")  # which has no code
+    assert (done.status, done.out) == (128, "")
+    assert "digits/first has no file 'nix', and recorded no code" in done.err
+
+
+def test_a_file_of_the_code_in_a_partial_clone(lumo, repo, git, tmp_path):
+    gitlumo.SimpleExperiment("digits", "first").start().end()
+    git("config", "uploadpack.allowFilter", "true")
+    git("clone", "--quiet", "--no-checkout", "--filter=blob:none", f"file://{repo}", tmp_path / "clone")
+    assert lumo("show", "@:train.py", cwd=tmp_path / "clone").out == "print('training')\n"
 
 
 def test_one_metric(lumo, ledger):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from gitlumo.git import process
 from gitlumo.git.snapshot import Snapshot
 from tests.git.snapshots import REAL_GIT
 
@@ -73,10 +74,11 @@ def spawned(monkeypatch):
     """Command lines of all processes that are started."""
     calls: list[list[str]] = []
 
-    class Counting(subprocess.Popen):
+    class Counting(process.Child):
         def __init__(self, args, *rest, **more):
             calls.append(args)
             super().__init__(args, *rest, **more)
 
     monkeypatch.setattr(subprocess, "Popen", Counting)
+    monkeypatch.setattr(process, "Child", Counting)
     return calls

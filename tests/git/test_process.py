@@ -31,7 +31,7 @@ from gitlumo.git import process
 def test_what_would_mislead_a_child(monkeypatch, name):
     monkeypatch.setenv(name, "x")
     assert name not in process.environment()
-    assert (name in process.environment(keep_where=True)) is (name in process._WHERE)
+    assert (name in process.environment(keep_where=True)) is (name in process.WHERE)
 
 
 @pytest.mark.parametrize(
@@ -152,3 +152,19 @@ def test_a_detached_child_brings_no_warning(repo):
     """pytest makes a warning of a Popen that was dropped while it ran an error of this test."""
     for _ in range(3):
         process.start_detached(["version"], cwd=str(repo))
+
+
+@pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="needs Linux")
+def test_an_end_is_waited_for_and_not_looked_for(monkeypatch):
+    monkeypatch.setattr(subprocess.time, "sleep", lambda seconds: pytest.fail("it sleeps, and looks again"))
+    late = [sys.executable, "-c", "import os, time; os.close(1); os.close(2); time.sleep(0.05)"]
+    child = process.Child(late, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert child.communicate(timeout=30) == (b"", b"")
+    assert child.returncode == 0
+
+
+def test_a_child_that_does_not_end_is_not_waited_for_longer():
+    with process.Child([sys.executable, "-c", "import time; time.sleep(60)"]) as child:
+        with pytest.raises(subprocess.TimeoutExpired):
+            child.wait(0.01)
+        child.kill()

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gitlumo.errors import UsageError
-from gitlumo.rerun.overrides import masked, override, says, script_start, unmet
+from gitlumo.rerun.overrides import masked, override, says, script_start, unmet, without_secrets
 from gitlumo.rerun.words import is_value
 
 PARAMS = {
@@ -191,6 +191,17 @@ def test_masked_words_ask_for_a_value():
     assert words == ["env", "e", "t.py", "--token", "s3cret", "--db=d", "--stars", "***", "f", "url=u"]
 
 
+def test_secrets_that_are_given_anew_are_not_shown():
+    argv = ["t.py", "--db=postgres://***@h/x", "--api-key", "***", "--lr", "1"]
+    given = {"db": "postgres://me:pw@h/x", "api_key": "s3cret", "lr": "2"}
+    words, done = override(argv, {}, given)
+    assert words[1:4] == ["--db=postgres://me:pw@h/x", "--api-key", "s3cret"]
+    assert without_secrets(words, done) == ["t.py", "--db=***", "--api-key", "***", "--lr", "2"]
+    assert [str(change) for change in done] == [
+        "db = *** (was postgres://***@h/x)", "api_key = *** (was ***)", "lr = 2 (was 1)"
+    ]  # fmt: skip
+
+
 def test_masked_words_of_one_name_are_told_apart_by_number():
     argv = ["t.py", "--api-key", "***", "--api-key", "***"]
     found = masked(argv, ["pinfo.obj.argv[2]", "pinfo.obj.argv[4]"])
@@ -301,3 +312,32 @@ def test_argparse_sees_the_new_values_and_all_others_as_they_were(words, keys, d
         key: before[key] for key in before if key not in keys
     }
     assert unmet(done, after) == []
+
+
+leaves = st.floats(-9, 9).map(lambda number: round(number, 2)) | st.integers(-9, 9) | names | st.booleans()
+settings = st.dictionaries(names, leaves | st.dictionaries(names, leaves, min_size=1, max_size=3), max_size=5)
+
+
+def dotted(value, prefix=""):
+    """``a.b=1`` for each parameter."""
+    found = {}
+    for key, item in value.items():
+        found |= dotted(item, f"{prefix}{key}.") if isinstance(item, dict) else {f"{prefix}{key}": item}
+    return found
+
+
+@given(settings, st.data())
+def test_omegaconf_sees_the_new_values_and_all_others_as_they_were(before, data):
+    from omegaconf import OmegaConf
+
+    recorded = dotted(before)
+    said = data.draw(
+        st.permutations(data.draw(st.lists(st.sampled_from([*recorded]), unique=True)) if recorded else [])
+    )
+    words = [f"{key}={str(recorded[key]).lower() if recorded[key] in (True, False) else recorded[key]}" for key in said]
+    changes = {key: str(data.draw(leaves.filter(lambda value: type(value) is not bool))) for key in said[:2]}
+    new, done = override(["train.py", *words], before, changes)
+    seen = [dotted(OmegaConf.to_container(OmegaConf.from_cli(argv))) for argv in (words, new[1:])]
+    assert {key: seen[1][key] for key in said[2:]} == {key: seen[0][key] for key in said[2:]}
+    assert set(seen[1]) == set(said)
+    assert unmet(done, OmegaConf.to_container(OmegaConf.from_cli(new[1:]))) == []

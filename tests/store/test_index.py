@@ -14,11 +14,12 @@ from pathlib import Path
 
 import pytest
 
-from gitlumo import Experiment
+from gitlumo import Experiment, SimpleExperiment
 from gitlumo.cli.opening import open_here
-from gitlumo.git.objects import read_tree
-from gitlumo.store import columns, index, trees
-from gitlumo.store.index import FILE, open_index
+from gitlumo.git.objects import read_blob, read_tree, walk
+from gitlumo.store import columns, indexing, trees
+from gitlumo.store.index import FILE
+from gitlumo.store.indexing import open_index
 from gitlumo.store.query import TreeFiles
 from gitlumo.store.record import Record
 
@@ -99,6 +100,28 @@ def test_it_reads_only_what_has_changed(repo, tmp_path, monkeypatch):
     assert len(read) == 1
 
 
+def test_of_a_run_it_reads_what_says_something(repo, tmp_path, monkeypatch):
+    with SimpleExperiment("digits", params={"lr": 0.1}) as exp:
+        exp.log({"loss": 1.0})
+    read = []
+    monkeypatch.setattr(indexing, "read_blob", lambda objects, id: read.append(id) or read_blob(objects, id))
+    (found,) = asked(tmp_path).values()
+    assert found["name"] == exp.test_name
+    assert found["command"]
+    names = {entry.id: path for path, entry in files().items()}
+    read_names = sorted(names[id].removeprefix("info/").removesuffix(".json") for id in read)
+    assert read_names == ["exp_name", "format", "git", "metrics", "params", "pinfo", "progress", "uid"]
+
+
+def files():
+    opened = open_here()
+    view = opened.branch.view()
+    (place,) = trees.places(view.objects, view.tree)
+    found = {path: entry for path, entry in walk(view.objects, place.tree) if entry.is_file}
+    opened.repository.close()
+    return found
+
+
 def test_clones_that_grew_apart(repo, git, tmp_path, monkeypatch):
     record(seed=1)
     git("clone", "--quiet", repo, tmp_path / "clone")
@@ -146,7 +169,7 @@ def test_damaged_it_is_made_anew(repo, tmp_path, damage, capfd):
 
 def test_a_repository_that_cannot_be_written(repo, tmp_path, monkeypatch):
     record(seed=1)
-    make = index._make
+    make = indexing._make
 
     def refuse(path, view):
         if path.startswith(str(repo)) or (nowhere and path.startswith(str(tmp_path))):
@@ -154,7 +177,7 @@ def test_a_repository_that_cannot_be_written(repo, tmp_path, monkeypatch):
         make(path, view)
 
     nowhere = False
-    monkeypatch.setattr(index, "_make", refuse)
+    monkeypatch.setattr(indexing, "_make", refuse)
     assert len(asked(tmp_path)) == 1
     assert list((tmp_path / "cache").iterdir())
     shutil.rmtree(tmp_path / "cache")
@@ -183,7 +206,7 @@ def test_a_damaged_run_is_named_and_the_others_are_there(repo, tmp_path):
 ASK = """
 import sys
 from gitlumo.cli.opening import open_here
-from gitlumo.store.index import open_index
+from gitlumo.store.indexing import open_index
 opened = open_here()
 found = open_index(opened.branch, opened.branch.view(), '/nonexistent')
 print(sum(1 for _ in found.runs()), sum(value for _, value in found.column('params.seed')))
@@ -201,35 +224,47 @@ def test_many_ask_at_once(repo, tmp_path):
 
 KILLED = """
 import sys
-from gitlumo.store import index
-index.BATCH = 1
-print('go', flush=True)
+from gitlumo.store import indexing
+
+indexing.BATCH = 1
+fill = indexing._fill
+
+def slowly(connection, *rest):
+    print('go', flush=True)  # from here on it is written; a run takes about a ms
+    fill(connection, *rest)
+
+indexing._fill = slowly
 exec(sys.argv[1])
 """
 
 
-def kill_while_indexing(repo, git, rounds):
+def kill_while_indexing(repo, git, tmp_path, rounds):
+    """Kill it at random moments of its writing; the index is right each time, for whoever looks next."""
     for seed in range(12):
         record(seed=seed)
     tips = git("rev-list", "--first-parent", REF).splitlines()
-    chance = random.Random(1)
+    chance, half_done = random.Random(1), 0
     for _ in range(rounds):
+        if chance.random() < 0.5:
+            (repo / ".git/lumo" / FILE).unlink(missing_ok=True)  # it is made anew, else it follows
         git("update-ref", REF, chance.choice(tips[:-2]))
         child = subprocess.Popen([sys.executable, "-c", KILLED, ASK], stdout=subprocess.PIPE, text=True)
         child.stdout.readline()
-        time.sleep(chance.random() * 0.12)
+        time.sleep(chance.random() * 0.03)
         child.send_signal(signal.SIGKILL)
-        child.wait()
+        half_done += child.wait() == -signal.SIGKILL
         child.stdout.close()
+        assert shown(asked(tmp_path)) == shown(truth())
+    assert half_done > rounds / 3
     git("update-ref", REF, tips[0])
     said = subprocess.run([sys.executable, "-c", ASK], capture_output=True, text=True, check=True)
     assert said.stdout.split() == ["12", "66"]
 
 
-def test_sigkill_while_it_is_written(repo, git):
-    kill_while_indexing(repo, git, 8)
+def test_sigkill_while_it_is_written(repo, git, tmp_path):
+    kill_while_indexing(repo, git, tmp_path, 8)
 
 
 @pytest.mark.soak
-def test_soak_sigkill_while_it_is_written(repo, git):
-    kill_while_indexing(repo, git, int(os.environ.get("GITLUMO_SOAK_ROUNDS", "20")))
+def test_soak_sigkill_while_it_is_written(repo, git, tmp_path):
+    kill_while_indexing(repo, git, tmp_path, int(os.environ.get("GITLUMO_SOAK_ROUNDS", "20")))
