@@ -83,11 +83,15 @@ def fetch(
     )  # else git also updates what remote.*.fetch says: in a mirror the local branch, by force
     if depth is not None:
         options.append(f"--depth={depth}")
-    words = ["fetch", *options, *_progress(show), "--", remote, f"+{ref}:{target}"]
-    done = _talk([*repository.git_args, *words], show)
+    talk([*repository.git_args, "fetch", *options], remote, [f"+{ref}:{target}"], show)
+
+
+def talk(args: Sequence[str], remote: str, refspecs: Sequence[str], show: Show | None) -> None:
+    """Run a ``git ... fetch ...`` of some refspecs; raises what :func:`fetch` does."""
+    done = _talk([*args, *_progress(show), "--", remote, *refspecs], show)
     if done.status != 0:
         error = refusal.error_of(done, remote, (), refusal.FETCH)
-        raise NoRemoteRef(str(error)) if f"couldn't find remote ref {ref}" in done.message else error
+        raise NoRemoteRef(str(error)) if "couldn't find remote ref " in done.message else error
 
 
 def clone(arguments: Sequence[str], url: str, folder: str | None, show: Show | None = None) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from gitlumo.errors import LumoError, NoRemoteRef, RemoteMoved
+from gitlumo.errors import ConnectionBroken, GitError, LumoError, NoRemoteRef, RemoteMoved
 from gitlumo.git import transport
 from gitlumo.git.tips import Tip, are_in
 from gitlumo.git.transport import Show
@@ -93,11 +93,25 @@ def _fetch(branch: Branch, remote: Remote, show: Show | None, known: dict[str, T
         transport.fetch(branch.repository, remote.name, remote.ref, remote.tracking, show, depth=depth)
     except NoRemoteRef:
         return Fetched(remote, before, None, rewritten=False), known
+    except ConnectionBroken as broken:
+        if depth or branch.repository.is_partial:
+            raise
+        _fetch_in_pieces(branch, remote, show, broken)
     branch.repository.close()  # its packs have changed
     now = remotes.tips(branch)
     after = remotes.tip(branch, remote, now)
     rewritten = before and after and not are_in(branch.repository, [before], after)
     return Fetched(remote, before, after, rewritten=bool(rewritten)), now
+
+
+def _fetch_in_pieces(branch: Branch, remote: Remote, show: Show | None, broken: ConnectionBroken) -> None:
+    """Go on with a fetch that broke off; if that is not possible, say why it did."""
+    from gitlumo.git import piecewise
+
+    try:
+        piecewise.fetch(branch.repository, remote.name, remote.ref, remote.tracking, show)
+    except GitError:
+        raise broken from None
 
 
 def pull(branch: Branch, remote: Remote, show: Show | None = None) -> Pulled:
