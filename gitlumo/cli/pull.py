@@ -8,10 +8,9 @@ from gitlumo.cli import fetch
 from gitlumo.cli.opening import Opened, open_here
 from gitlumo.cli.terminal import printable
 from gitlumo.cli.wire import interruptible, show
-from gitlumo.git.objects import Staging, read_commit
 from gitlumo.share import remotes
 from gitlumo.share.exchange import Pulled, pull
-from gitlumo.store import trees
+from gitlumo.share.remotes import Home
 
 
 def options(parser: argparse.ArgumentParser) -> None:
@@ -22,8 +21,9 @@ def options(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Pull, and say what came."""
     opened = open_here()
+    home = Home(opened.repository, opened.settings)
     with interruptible("pull"):
-        pulled = pull(opened.branch, remotes.choose(opened.branch, args.remote), show(args.quiet))
+        pulled = pull(home, remotes.choose(home, args.remote), show(args.quiet))
     if not args.quiet:
         for line in told(opened, pulled):
             print(printable(line))
@@ -45,6 +45,9 @@ def told(opened: Opened, pulled: Pulled) -> list[str]:
 
 def changes(opened: Opened, before: str | None, after: str) -> tuple[int, int]:
     """How many runs one commit of the ledger has that another lacks, and how many are not the same in both."""
+    from gitlumo.git.objects import Staging, read_commit
+    from gitlumo.store import trees
+
     objects = Staging(opened.repository.objects)
     a, b = (read_commit(objects, id).tree if id else None for id in (before, after))
     found = [(x, y) for path, x, y in trees.unit_differences(objects, a, b) if path.count("/") > 1]

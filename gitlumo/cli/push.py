@@ -15,7 +15,7 @@ from gitlumo.errors import LumoError, NoSuchRun
 from gitlumo.share import remotes
 from gitlumo.share.exchange import Pushed, push, ready
 from gitlumo.share.leaving import Leaving, look
-from gitlumo.share.remotes import Remote
+from gitlumo.share.remotes import Home, Remote
 
 if TYPE_CHECKING:
     from gitlumo.share.selection import Selection
@@ -39,20 +39,21 @@ def options(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Show what leaves, push, and say what was done."""
     opened = open_here()
+    home = Home(opened.repository, opened.settings)
     name, wanted = _split([args.remote, *args.exp] if args.remote else [], opened)
-    remote = remotes.choose(opened.branch, name)
-    selection = _selection(opened, remote, wanted) if wanted else None
+    remote = remotes.choose(home, name)
+    selection = _selection(opened, home, remote, wanted) if wanted else None
     approval = _Approval(opened, remote, args)
     choose = selection.commit if selection else None
     sent = False
     try:
         if args.dry_run:
-            approval(ready(opened.branch, choose))
+            approval(ready(home, choose))
             if not (approval.something or args.quiet or args.json):
                 print(printable(f"nothing would leave: {remote.name} has it all"))
             return 0
         with interruptible("push"):
-            pushed = push(opened.branch, remote, approval, show(args.quiet or args.json), choose)
+            pushed = push(home, remote, approval, show(args.quiet or args.json), choose)
         sent = True
     finally:
         if selection:
@@ -69,12 +70,10 @@ def _split(words: list[str], opened: Opened) -> tuple[str | None, list[str]]:
     return None, words
 
 
-def _selection(opened: Opened, remote: Remote, wanted: list[str]) -> Selection:
+def _selection(opened: Opened, home: Home, remote: Remote, wanted: list[str]) -> Selection:
     from gitlumo.share.selection import Selection
-    from gitlumo.store.ledger import Ledger
 
-    ledger = Ledger(opened.repository, opened.settings)
-    return Selection(ledger, remote, [_run(opened, text) for text in wanted])
+    return Selection(home, remote, [_run(opened, text) for text in wanted])
 
 
 def _run(opened: Opened, text: str) -> Record:

@@ -7,18 +7,13 @@ import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from gitlumo.errors import ConnectionBroken, GitError, LumoError, NoRemoteRef, RemoteMoved
 from gitlumo.git import transport
 from gitlumo.git.tips import Tip, are_in
 from gitlumo.git.transport import Show
 from gitlumo.share import remotes
-from gitlumo.share.remotes import Remote
-from gitlumo.store.branch import Branch
-
-if TYPE_CHECKING:
-    from gitlumo.store.ledger import Ledger
+from gitlumo.share.remotes import Home, Remote
 
 ATTEMPTS = 30
 STANDSTILLS = 3  # refusals in a row while the remote does not move: that is no race
@@ -72,7 +67,7 @@ class Pushed:
     after: str
 
 
-def fetch(branch: Branch, remote: Remote, show: Show | None = None) -> Fetched:
+def fetch(home: Home, remote: Remote, show: Show | None = None) -> Fetched:
     """Bring a remote's ledger up to date here, in its remote-tracking branch.
 
     A shallow clone that has no ledger yet takes only its tip: the whole history would bring all code along.
@@ -81,59 +76,59 @@ def fetch(branch: Branch, remote: Remote, show: Show | None = None) -> Fetched:
         RemoteError: If the remote cannot be reached.
         NotALedger: If its branch holds something else.
     """
-    return _fetch(branch, remote, show, remotes.tips(branch))[0]
+    return _fetch(home, remote, show, remotes.tips(home))[0]
 
 
-def _fetch(branch: Branch, remote: Remote, show: Show | None, known: dict[str, Tip]) -> tuple[Fetched, dict[str, Tip]]:
+def _fetch(home: Home, remote: Remote, show: Show | None, known: dict[str, Tip]) -> tuple[Fetched, dict[str, Tip]]:
     """The same; also what :func:`gitlumo.share.remotes.tips` answers afterwards."""
     before = known[remote.tracking].commit if remote.tracking in known else None
-    is_first = before is None and branch.settings.ref not in known
-    depth = 1 if is_first and branch.repository.is_shallow else None
+    is_first = before is None and home.settings.ref not in known
+    depth = 1 if is_first and home.repository.is_shallow else None
     try:
-        transport.fetch(branch.repository, remote.name, remote.ref, remote.tracking, show, depth=depth)
+        transport.fetch(home.repository, remote.name, remote.ref, remote.tracking, show, depth=depth)
     except NoRemoteRef:
         return Fetched(remote, before, None, rewritten=False), known
     except ConnectionBroken as broken:
-        if depth or branch.repository.is_partial:
+        if depth or home.repository.is_partial:
             raise
-        _fetch_in_pieces(branch, remote, show, broken)
-    branch.repository.close()  # its packs have changed
-    now = remotes.tips(branch)
-    after = remotes.tip(branch, remote, now)
-    rewritten = before and after and not are_in(branch.repository, [before], after)
+        _fetch_in_pieces(home, remote, show, broken)
+    home.repository.close()  # its packs have changed
+    now = remotes.tips(home)
+    after = remotes.tip(home, remote, now)
+    rewritten = before and after and not are_in(home.repository, [before], after)
     return Fetched(remote, before, after, rewritten=bool(rewritten)), now
 
 
-def _fetch_in_pieces(branch: Branch, remote: Remote, show: Show | None, broken: ConnectionBroken) -> None:
+def _fetch_in_pieces(home: Home, remote: Remote, show: Show | None, broken: ConnectionBroken) -> None:
     """Go on with a fetch that broke off; if that is not possible, say why it did."""
     from gitlumo.git import piecewise
 
     try:
-        piecewise.fetch(branch.repository, remote.name, remote.ref, remote.tracking, show)
+        piecewise.fetch(home.repository, remote.name, remote.ref, remote.tracking, show)
     except GitError:
         raise broken from None
 
 
-def pull(branch: Branch, remote: Remote, show: Show | None = None) -> Pulled:
+def pull(home: Home, remote: Remote, show: Show | None = None) -> Pulled:
     """Fetch a remote's ledger, and join it with the local one.
 
     Raises:
         RemoteError: If the remote cannot be reached.
         LumoError: If the ledger cannot be written.
     """
-    known = remotes.tips(branch)
-    before = known[branch.settings.ref].commit if branch.settings.ref in known else None
-    fetched, known = _fetch(branch, remote, show, known)
-    after = _settle(branch, known)
-    if after and after != before and branch.repository.is_partial:
+    known = remotes.tips(home)
+    before = known[home.settings.ref].commit if home.settings.ref in known else None
+    fetched, known = _fetch(home, remote, show, known)
+    after = _settle(home, known)
+    if after and after != before and home.repository.is_partial:
         from gitlumo.git.partial import bring
 
-        bring(branch.repository, [tip for tip in (before, after) if tip])  # now, while the remote can be reached
+        bring(home.repository, [tip for tip in (before, after) if tip])  # now, while the remote can be reached
     return Pulled(fetched, before, after)
 
 
 def push(
-    branch: Branch,
+    home: Home,
     remote: Remote,
     approve: Callable[[str], None],
     show: Show | None = None,
@@ -142,7 +137,7 @@ def push(
     """Send the ledger to a remote, joined with what the remote has.
 
     Args:
-        branch: The ledger's branch.
+        home: The repository here.
         remote: Where to.
         approve: Called before each attempt with the commit that is about to leave; what it raises ends the push.
         show: See :data:`gitlumo.git.transport.Show`.
@@ -152,21 +147,21 @@ def push(
         RemoteError: If the remote cannot be reached, refuses, or others are faster all the time.
         LumoError: If there is nothing to push, or the ledger cannot be written.
     """
-    remotes.check_refspecs(branch, remote)
-    known = remotes.tips(branch)
-    before = remotes.tip(branch, remote, known)
+    remotes.check_refspecs(home, remote)
+    known = remotes.tips(home)
+    before = remotes.tip(home, remote, known)
     if before is None:  # a branch of code of that name, which a run's code may even be ahead of, is not to be moved
-        fetched, known = _fetch(branch, remote, show, known)
+        fetched, known = _fetch(home, remote, show, known)
         before = fetched.after
     standstills = 0
     for attempt in range(ATTEMPTS):
-        commit = ready(branch, choose, known)
+        commit = ready(home, choose, known)
         approve(commit)
         try:
-            transport.push(branch.repository, remote.name, commit, remote.ref, remote.tracking, show)
+            transport.push(home.repository, remote.name, commit, remote.ref, remote.tracking, show)
         except RemoteMoved:
             time.sleep(random.uniform(0, min(LONGEST_PAUSE, PAUSE * 2 ** min(attempt, 10))))
-            fetched, known = _fetch(branch, remote, show, remotes.tips(branch))
+            fetched, known = _fetch(home, remote, show, remotes.tips(home))
             standstills = standstills + 1 if fetched.after == fetched.before else 0
             if attempt + 1 == ATTEMPTS or standstills == STANDSTILLS:
                 raise
@@ -175,48 +170,39 @@ def push(
     raise AssertionError("unreachable")
 
 
-def ready(branch: Branch, choose: Callable[[], str] | None = None, known: dict[str, Tip] | None = None) -> str:
+def ready(home: Home, choose: Callable[[], str] | None = None, known: dict[str, Tip] | None = None) -> str:
     """The commit that a push would send: what dead runs left and what remotes had is in it.
 
     Args:
-        branch: The ledger's branch.
+        home: The repository here.
         choose: See :func:`push`.
         known: What :func:`gitlumo.share.remotes.tips` has just answered; None: it is asked.
 
     Raises:
         LumoError: If there is nothing to push, or the ledger cannot be written.
     """
-    tip = _settle(branch, known)
+    tip = _settle(home, known)
     if tip is None:
         raise LumoError("there are no runs to share yet\nrecord one:  git lumo run -- COMMAND")
     return choose() if choose else tip
 
 
-def _settle(branch: Branch, known: dict[str, Tip] | None = None) -> str | None:
+def _settle(home: Home, known: dict[str, Tip] | None = None) -> str | None:
     """Publish what dead runs left, and take in all remote-tracking ledgers; returns the local tip."""
-    from gitlumo.store import journal
-
-    if journal.open_runs(branch.lumo_dir):
+    if home.is_recording:
         from gitlumo.store.recovery import recover
 
         with contextlib.suppress(LumoError, OSError):  # 'git lumo status' tells of it
-            recover(_ledger(branch))
+            recover(home.ledger)
         known = None
-    tips = dict(known or remotes.tips(branch))
-    local = tips.pop(branch.settings.ref, None)
+    tips = dict(known or remotes.tips(home))
+    local = tips.pop(home.settings.ref, None)
     if local and local.trailer and all(tip.trailer for tip in tips.values()):
         others = [tip.commit for tip in tips.values()]
-        if are_in(branch.repository, others, local.commit):  # as mostly: then nothing needs to be read
+        if are_in(home.repository, others, local.commit):  # as mostly: then nothing needs to be read
             return local.commit
-    ledger = _ledger(branch)
-    tip = ledger.take_in()
+    tip = home.ledger.take_in()
     if tip and (local is None or tip != local.commit):
         with contextlib.suppress(LumoError, OSError):
-            ledger.look_after()
+            home.ledger.look_after()
     return tip
-
-
-def _ledger(branch: Branch) -> Ledger:
-    from gitlumo.store.ledger import Ledger
-
-    return branch if isinstance(branch, Ledger) else Ledger(branch.repository, branch.settings)

@@ -106,7 +106,8 @@ def opened(monkeypatch):
     def make(path):
         monkeypatch.chdir(path)
         found = open_here()
-        return found.branch, remotes.choose(found.branch, None)
+        home = remotes.Home(found.repository, found.settings)
+        return home, remotes.choose(home, None)
 
     return make
 
@@ -136,7 +137,7 @@ def test_a_race_does_not_go_on_for_ever(pair, record, opened, monkeypatch):
     one, _ = pair
     record(one)
     monkeypatch.setattr(exchange.time, "sleep", lambda seconds: None)
-    branch, remote = opened(one)
+    home, remote = opened(one)
     tries = []
 
     def moved(*args):
@@ -145,15 +146,15 @@ def test_a_race_does_not_go_on_for_ever(pair, record, opened, monkeypatch):
 
     monkeypatch.setattr(transport, "push", moved)
     with pytest.raises(RemoteMoved):  # the remote stands still: this is no race
-        exchange.push(branch, remote, lambda commit: None)
+        exchange.push(home, remote, lambda commit: None)
     assert len(tries) == exchange.STANDSTILLS
     fetches = iter(range(1000))
-    known = exchange.remotes.tips(branch)
+    known = exchange.remotes.tips(home)
     fetched = lambda *args: (exchange.Fetched(remote, None, f"{next(fetches):040x}", False), known)  # noqa: E731
     monkeypatch.setattr(exchange, "_fetch", fetched)
     tries.clear()
     with pytest.raises(RemoteMoved):
-        exchange.push(branch, remote, lambda commit: None)
+        exchange.push(home, remote, lambda commit: None)
     assert len(tries) == exchange.ATTEMPTS
 
 
