@@ -321,10 +321,10 @@ def row(kind: str, folder: Path, state: Callable[[Path], Any], fsck: Callable[[P
 
 def _run(command: list[str], place: Path) -> subprocess.CompletedProcess[str]:
     more = {"capture_output": True, "encoding": "utf-8", "errors": "replace", "check": False}
-    return subprocess.run(command, cwd=place, stdin=subprocess.DEVNULL, preexec_fn=_as_anybody, **more)  # type: ignore[call-overload, no-any-return]
+    return subprocess.run(command, cwd=place, stdin=subprocess.DEVNULL, preexec_fn=as_anybody, **more)  # type: ignore[call-overload, no-any-return]
 
 
-def _as_anybody() -> None:
+def as_anybody() -> None:
     """Root, too, reads only what the files' modes let it: without CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH."""
     if sys.platform == "linux" and os.geteuid() == 0:
         for capability in (1, 2):

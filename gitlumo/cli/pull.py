@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 
 from gitlumo.cli import fetch
 from gitlumo.cli.opening import Opened, open_here
@@ -23,11 +24,20 @@ def run(args: argparse.Namespace) -> int:
     opened = open_here()
     home = Home(opened.repository, opened.settings)
     with interruptible("pull"):
-        pulled = pull(home, remotes.choose(home, args.remote), show(args.quiet))
-    if not args.quiet:
+        pulled = pull(home, remotes.choose(home, args.remote), show(args.quiet or args.json))
+    if args.json:
+        print(json.dumps(as_json(opened, pulled), indent=2, sort_keys=True))
+    elif not args.quiet:
         for line in told(opened, pulled):
             print(printable(line))
     return 0
+
+
+def as_json(opened: Opened, pulled: Pulled) -> dict[str, object]:
+    """What ``--json`` prints."""
+    new, changed = changes(opened, pulled.before, pulled.after) if pulled.after else (0, 0)
+    fetched = fetch.as_json(pulled.fetched)
+    return {"before": pulled.before, "after": pulled.after, "new": new, "changed": changed, "fetched": fetched}
 
 
 def told(opened: Opened, pulled: Pulled) -> list[str]:
