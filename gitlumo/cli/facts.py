@@ -9,6 +9,7 @@ from typing import Any
 
 from gitlumo import values
 
+_SIZES = ("bytes", "KiB", "MiB", "GiB", "TiB")
 _UNITS = ((31536000, "year"), (2592000, "month"), (604800, "week"), (86400, "day"), (3600, "hour"), (60, "minute"))
 
 
@@ -73,6 +74,21 @@ def number(value: object) -> str:
     if isinstance(value, bool) or value is None:
         return {True: "true", False: "false", None: "-"}[value]
     return str(value)
+
+
+def count(number: int, noun: str) -> str:
+    """``1 run``, ``2 runs``."""
+    return f"{number} {noun}{'s' if number != 1 else ''}"
+
+
+def size(count: int) -> str:
+    """A number of bytes in its greatest unit."""
+    number = float(count)
+    for unit in _SIZES:
+        if number < 1024 or unit == _SIZES[-1]:
+            break
+        number /= 1024
+    return f"{number:.0f} {unit}" if unit == "bytes" else f"{number:.1f} {unit}"
 
 
 def machine(found: Mapping[str, Any]) -> tuple[str, str]:

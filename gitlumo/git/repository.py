@@ -170,6 +170,11 @@ class Repository:
         """Whether this is a partial clone, in which objects may be missing."""
         return bool(self.promisors)
 
+    @property
+    def is_shallow(self) -> bool:
+        """Whether history ends early here (git-clone(1), ``--depth``)."""
+        return os.path.exists(os.path.join(self.location.common_dir, "shallow"))
+
     def is_whole(self, commit: str) -> bool:
         """Whether everything that a commit reaches is here (git-rev-list(1), ``--objects``)."""
         promised = ["--exclude-promisor-objects"] if self.is_partial else []
@@ -209,6 +214,11 @@ class Repository:
             for name, specs in sources.items()
             if specs and not any(fnmatch.fnmatchcase(ref, spec.lstrip("+").partition(":")[0]) for spec in specs)
         ]
+
+    def overwriting(self, remote: str, ref: str) -> str | None:
+        """The refspec with which a fetch from a remote, and git after a push, writes a local ref, as in a mirror."""
+        specs = self.config.get(f"remote.{remote}.fetch", [])
+        return next((spec for spec in specs if fnmatch.fnmatchcase(ref, spec.partition(":")[2] or " ")), None)
 
     def remote_urls(self) -> dict[str, str]:
         """URL of each configured remote."""
