@@ -35,6 +35,18 @@ class MissingObject(GitError):
     """An object that was asked for is not in the object database."""
 
 
+class RemoteError(GitError):
+    """A remote could not be reached, or refused; says why, git's own words, and what to type next."""
+
+
+class RemoteMoved(RemoteError):
+    """A remote's ref was not where a push stands on: somebody else was faster."""
+
+
+class NoRemoteRef(RemoteError):
+    """A remote does not have the ref that was to be fetched."""
+
+
 class NotALedger(LumoError):
     """The branch that should be the ledger holds something else."""
 

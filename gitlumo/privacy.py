@@ -20,6 +20,7 @@ _TOKENS = re.compile(
     r"|sk-(?:[a-z]+-)*[A-Za-z0-9_-]{20,}|xox[abprs]-[A-Za-z0-9-]{10,}|(?:AKIA|ASIA)[A-Z0-9]{16}|AIza[A-Za-z0-9_-]{35}"
     r"|npm_[A-Za-z0-9]{30,}|pypi-[A-Za-z0-9_-]{30,})"
 )
+_RAW_TOKENS = re.compile(_TOKENS.pattern.encode())
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _URL_SECRET = re.compile(
     r"([?&](?:[\w-]*[_-])?(?:token|key|secret|password|signature|sig)=)[^&\s'\x22]+", re.IGNORECASE
@@ -42,6 +43,20 @@ def mask_text(text: str) -> str:
     """A text without the tokens and the credentials in URLs that it holds."""
     text = _URL_SECRET.sub(rf"\1{MASK}", _TOKENS.sub(MASK, text))
     return _URL_USER.sub(lambda m: m[0] if m[1].lower() == "ssh://" and ":" not in m[2] else f"{m[1]}{MASK}@", text)
+
+
+def tokens(data: bytes) -> list[str]:
+    """The providers' tokens in a file that somebody else may have written.
+
+    Unlike :func:`mask_text`, which may mask too much, it must not cry wolf: ``sk-`` is also how scikit-learn's style
+    sheets name things (``sk-estimator-doc-link``), so after it digits and capitals are asked for.
+    """
+    found = (match[0].decode("ascii") for match in _RAW_TOKENS.finditer(data))
+    return list(dict.fromkeys(token for token in found if not token.startswith("sk-") or _is_random(token)))
+
+
+def _is_random(token: str) -> bool:
+    return any(char.isdigit() for char in token) and token != token.lower()
 
 
 def mask_words(words: Sequence[str]) -> tuple[list[str], list[int]]:

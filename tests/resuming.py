@@ -10,7 +10,8 @@ from pathlib import Path
 
 from gitlumo import Experiment
 from gitlumo.config import read_settings
-from gitlumo.git.objects import FILE_MODE, Entry, Staging, edit_tree, read_commit
+from gitlumo.git.edited import edit_tree
+from gitlumo.git.objects import FILE_MODE, Entry, Staging, read_commit
 from gitlumo.git.repository import open_repository
 from gitlumo.store import journal, trees
 from gitlumo.store.ledger import Ledger

@@ -13,7 +13,8 @@ import pytest
 
 from gitlumo import Experiment
 from gitlumo.errors import FormatError, LumoError, StateError
-from gitlumo.git.objects import FILE_MODE, Entry, Staging, edit_tree, read_commit
+from gitlumo.git.edited import edit_tree
+from gitlumo.git.objects import FILE_MODE, Entry, Staging, read_commit
 from gitlumo.git.repository import open_repository
 from gitlumo.store import journal, layout, trees
 from tests.resuming import (

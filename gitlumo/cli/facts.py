@@ -9,6 +9,7 @@ from typing import Any
 
 from gitlumo import values
 
+_SIZES = ("bytes", "KiB", "MiB", "GiB", "TiB")
 _UNITS = ((31536000, "year"), (2592000, "month"), (604800, "week"), (86400, "day"), (3600, "hour"), (60, "minute"))
 
 
@@ -91,3 +92,18 @@ def machine(found: Mapping[str, Any]) -> tuple[str, str]:
     python = f"{found.get('implementation', 'python')} {found['python']}" if found.get("python") else None
     software = [found.get("os"), found.get("kernel"), found.get("arch"), python]
     return ", ".join(parts), ", ".join(str(part) for part in software if part)
+
+
+def count(number: int, noun: str) -> str:
+    """``1 run``, ``2 runs``."""
+    return f"{number} {noun}{'s' if number != 1 else ''}"
+
+
+def size(count: int) -> str:
+    """A number of bytes in its greatest unit."""
+    number = float(count)
+    for unit in _SIZES:
+        if number < 1024 or unit == _SIZES[-1]:
+            break
+        number /= 1024
+    return f"{number:.0f} {unit}" if unit == "bytes" else f"{number:.1f} {unit}"

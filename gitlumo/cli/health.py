@@ -195,7 +195,7 @@ def _clone(upkeep: Upkeep) -> Iterator[Problem]:
         remotes = " or ".join(repository.promisors)
         what = f"this is a partial clone: what it lacks of the ledger is fetched from {remotes} when it is read"
         yield Problem(what, "nothing needs to be done")
-    if os.path.exists(os.path.join(repository.location.common_dir, "shallow")):
+    if repository.is_shallow:
         what = "this is a shallow clone: the code of older runs may be missing here"
         yield Problem(what, "git fetch --unshallow")
     for remote in repository.remotes_without(upkeep.settings.ref):

@@ -7,11 +7,10 @@ import os
 import shutil
 
 from gitlumo import values
+from gitlumo.cli import facts
 from gitlumo.cli.edits import Target, find, say
 from gitlumo.cli.opening import open_here
 from gitlumo.errors import LumoError
-
-_UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB")
 
 
 def options(parser: argparse.ArgumentParser) -> None:
@@ -67,7 +66,7 @@ def free_blobs(target: Target, info_root: str, blob_root: str) -> None:
         raise LumoError(f"{folder} is no folder below {blob_root} but leads to {real}; nothing was deleted")
     size = freed_by(folder)
     shutil.rmtree(folder)
-    say(f"{target.label}: freed {_size(size)} ({folder}); this cannot be undone")
+    say(f"{target.label}: freed {facts.size(size)} ({folder}); this cannot be undone")
 
 
 def _folder_name(target: Target, info_root: str) -> str | None:
@@ -94,12 +93,3 @@ def freed_by(folder: str) -> int:
             if os.path.isdir(os.path.join(parent, name)) or names[key] == found.st_nlink:
                 size += found.st_blocks * 512
     return size
-
-
-def _size(count: int) -> str:
-    number = float(count)
-    for unit in _UNITS:
-        if number < 1024 or unit == _UNITS[-1]:
-            break
-        number /= 1024
-    return f"{number:.0f} {unit}" if unit == "bytes" else f"{number:.1f} {unit}"

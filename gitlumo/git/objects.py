@@ -6,11 +6,10 @@ An *engine* finds objects; building them is pure, so all engines share it. Objec
 
 from __future__ import annotations
 
-import bisect
 import hashlib
 import operator
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -113,7 +112,7 @@ def read_blob(objects: Objects, id: str) -> bytes:
         MissingObject: If there is none of this id.
         GitError: If the object is no blob.
     """
-    return _read(objects, id, BLOB)
+    return read_kind(objects, id, BLOB)
 
 
 def read_tree(objects: Objects, id: str) -> dict[str, Entry]:
@@ -123,7 +122,7 @@ def read_tree(objects: Objects, id: str) -> dict[str, Entry]:
         MissingObject: If there is none of this id.
         GitError: If the object is no tree.
     """
-    return parse_tree(_read(objects, id, TREE), 20 if objects.hash_name == "sha1" else 32)
+    return parse_tree(read_kind(objects, id, TREE), 20 if objects.hash_name == "sha1" else 32)
 
 
 def read_files(objects: Objects, id: str) -> dict[str, str]:
@@ -134,7 +133,7 @@ def read_files(objects: Objects, id: str) -> dict[str, str]:
         GitError: If the object is no tree.
     """
     size = 20 if objects.hash_name == "sha1" else 32
-    lines = _tree_lines(_read(objects, id, TREE), size)
+    lines = tree_lines(read_kind(objects, id, TREE), size)
     return {
         name.decode("utf-8", "surrogateescape"): whole[-size:].hex()
         for whole, mode, name in lines
@@ -151,8 +150,20 @@ def read_entries(objects: Objects, id: str, prefix: str) -> list[Entry]:
     """
     size = 20 if objects.hash_name == "sha1" else 32
     raw = prefix.encode("utf-8", "surrogateescape")
-    wanted = (line[0] for line in _tree_lines(_read(objects, id, TREE), size) if line[2].startswith(raw))
+    wanted = (line[0] for line in tree_lines(read_kind(objects, id, TREE), size) if line[2].startswith(raw))
     return list(parse_tree(b"".join(wanted), size).values())
+
+
+def read_some(objects: Objects, id: str, names: Container[bytes]) -> dict[str, Entry]:
+    """A tree's entries of some names, in git's order; the others are not taken apart.
+
+    Raises:
+        MissingObject: If there is none of this id.
+        GitError: If the object is no tree.
+    """
+    size = 20 if objects.hash_name == "sha1" else 32
+    wanted = (line[0] for line in tree_lines(read_kind(objects, id, TREE), size) if line[2] in names)
+    return parse_tree(b"".join(wanted), size)
 
 
 def read_names(objects: Objects, id: str) -> list[str]:
@@ -162,7 +173,7 @@ def read_names(objects: Objects, id: str) -> list[str]:
         MissingObject: If there is none of this id.
         GitError: If the object is no tree.
     """
-    lines = _tree_lines(_read(objects, id, TREE), 20 if objects.hash_name == "sha1" else 32)
+    lines = tree_lines(read_kind(objects, id, TREE), 20 if objects.hash_name == "sha1" else 32)
     return [name.decode("utf-8", "surrogateescape") for _, _, name in lines]
 
 
@@ -173,10 +184,16 @@ def read_commit(objects: Objects, id: str) -> Commit:
         MissingObject: If there is none of this id.
         GitError: If the object is no commit.
     """
-    return parse_commit(_read(objects, id, COMMIT))
+    return parse_commit(read_kind(objects, id, COMMIT))
 
 
-def _read(objects: Objects, id: str, kind: str) -> bytes:
+def read_kind(objects: Objects, id: str, kind: str) -> bytes:
+    """The content of an object that must be of a kind.
+
+    Raises:
+        MissingObject: If there is none of this id.
+        GitError: If it is of another kind.
+    """
     found, data = objects.read(id)
     if found != kind:
         raise GitError(f"object {id} is a {found}, not a {kind}")
@@ -189,7 +206,7 @@ _LINES = {size: re.compile(rb"(([0-7]{5,6}) ([^\0]+)\0[\0-\xff]{%d})" % size) fo
 _WHOLE = operator.itemgetter(0)
 
 
-def _tree_lines(data: bytes, id_size: int) -> list[tuple[bytes, bytes, bytes]]:
+def tree_lines(data: bytes, id_size: int) -> list[tuple[bytes, bytes, bytes]]:
     """The entries of a tree object's bytes as they stand there: (whole, mode, name)."""
     lines = _LINES[id_size].findall(data)
     if sum(map(len, map(_WHOLE, lines))) != len(data):
@@ -204,7 +221,7 @@ def parse_tree(data: bytes, id_size: int) -> dict[str, Entry]:
         GitError: If they are no tree.
     """
     make = Entry._make
-    named = ((name.decode("utf-8", "surrogateescape"), whole, mode) for whole, mode, name in _tree_lines(data, id_size))
+    named = ((name.decode("utf-8", "surrogateescape"), whole, mode) for whole, mode, name in tree_lines(data, id_size))
     return {name: make((name, int(mode, 8), whole[-id_size:].hex())) for name, whole, mode in named}
 
 
@@ -354,78 +371,6 @@ def diff_trees(
         a_file, b_file = (None if e is None or e.is_tree else e for e in (a, b))
         if a_file or b_file:
             yield path, a_file, b_file
-
-
-class _Lines:
-    """A tree object as its lines in git's order, of which few are changed: the others are never taken apart."""
-
-    def __init__(self, data: bytes, id_size: int):
-        self._lines = _tree_lines(data, id_size)
-        self._id_size = id_size
-
-    def _at(self, name: bytes) -> int | None:
-        """Where a name stands, as a file or as a subtree, which sorts as if its name ended in ``/``."""
-        for key in (name, name + b"/"):
-            at = bisect.bisect_left(self._lines, key, key=_sort_key)
-            if at < len(self._lines) and self._lines[at][2] == name:
-                return at
-        return None
-
-    def get(self, name: str) -> Entry | None:
-        """The entry of a name."""
-        at = self._at(name.encode("utf-8", "surrogateescape"))
-        if at is None:
-            return None
-        whole, mode, _ = self._lines[at]
-        return Entry(name, int(mode, 8), whole[-self._id_size :].hex())
-
-    def set(self, name: str, entry: Entry | None) -> None:
-        """Put an entry under a name, or take away what is there."""
-        raw = name.encode("utf-8", "surrogateescape")
-        at = self._at(raw)
-        if at is not None:
-            del self._lines[at]
-        if entry is not None:
-            mode = b"%o" % entry.mode
-            whole = b"%s %s\0%s" % (mode, raw, bytes.fromhex(entry.id))
-            bisect.insort(self._lines, (whole, mode, raw), key=_sort_key)
-
-    def __bytes__(self) -> bytes:
-        return b"".join(line[0] for line in self._lines)
-
-
-def _sort_key(line: tuple[bytes, bytes, bytes]) -> bytes:
-    return line[2] + b"/" if int(line[1], 8) == TREE_MODE else line[2]
-
-
-def edit_tree(staging: Staging, tree: str | None, changes: Mapping[str, Entry | None]) -> str | None:
-    """A tree with some paths set or removed; only trees on the way to them are read and made anew.
-
-    Args:
-        staging: Where new trees go.
-        tree: The tree to start from; None: an empty one.
-        changes: Path to the entry to put there (its name is taken from the path), or None to remove what is there.
-
-    Returns:
-        The new tree's id; None if nothing is left in it (git keeps no empty trees below the root).
-    """
-    lines = _Lines(_read(staging, tree, TREE) if tree else b"", 20 if staging.hash_name == "sha1" else 32)
-    below: dict[str, dict[str, Entry | None]] = {}
-    for path, entry in changes.items():
-        name, _, rest = path.partition("/")
-        if rest:
-            below.setdefault(name, {})[rest] = entry
-        else:
-            lines.set(name, entry)
-    for name, inner in below.items():
-        there = lines.get(name)
-        made = edit_tree(staging, there.id if there and there.is_tree else None, inner)
-        if made:
-            lines.set(name, Entry(name, TREE_MODE, made))
-        elif there is None or there.is_tree:
-            lines.set(name, None)
-    data = bytes(lines)
-    return staging.add(TREE, data) if data else None
 
 
 def missing(id: str) -> MissingObject:

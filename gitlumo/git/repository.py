@@ -170,6 +170,11 @@ class Repository:
         """Whether this is a partial clone, in which objects may be missing."""
         return bool(self.promisors)
 
+    @property
+    def is_shallow(self) -> bool:
+        """Whether history ends early here (git-clone(1), ``--depth``)."""
+        return os.path.exists(os.path.join(self.location.common_dir, "shallow"))
+
     def is_whole(self, commit: str) -> bool:
         """Whether everything that a commit reaches is here (git-rev-list(1), ``--objects``)."""
         promised = ["--exclude-promisor-objects"] if self.is_partial else []

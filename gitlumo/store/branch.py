@@ -10,7 +10,7 @@ from gitlumo.config import Settings
 from gitlumo.errors import GitError, LumoError, MissingObject, NotALedger
 from gitlumo.git.objects import Commit, Objects, Staging, read_commit
 from gitlumo.git.repository import Repository
-from gitlumo.store import trees
+from gitlumo.store import merging, trees
 
 RECENT = 100
 
@@ -116,7 +116,7 @@ class Branch:
             MissingObject: If one of the tips is not there any more.
         """
         tree: str | None = None
-        for tip in self._heads(staging, tips):
+        for tip in merging.heads(staging, tips):
             tree = trees.join_trees(staging, tree, read_commit(staging, tip).tree)
         return tree
 
@@ -141,14 +141,6 @@ class Branch:
             return None
         found = branch == self.settings.branch and self.repository.objects.has(tip) and self.repository.is_whole(tip)
         return tip if found else None
-
-    def _heads(self, objects: Objects, tips: Iterable[str]) -> list[str]:
-        """The tips that are no ancestors of others, sorted by (committer time, id)."""
-        distinct = sorted(set(tips))
-        heads = [
-            tip for tip in distinct if not any(other != tip and objects.is_ancestor(tip, other) for other in distinct)
-        ]
-        return sorted(heads, key=lambda tip: (read_commit(objects, tip).time, tip))
 
     def has_snapshot(self, commit: str) -> bool:
         """Whether a recent event of the local branch already reaches a snapshot."""

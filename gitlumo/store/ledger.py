@@ -6,24 +6,23 @@ import contextlib
 import os
 import random
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from gitlumo.errors import GitError, LumoError, MissingObject, NoSuchRun, NotALedger, RefMoved, TooNew
 from gitlumo.git import pack
+from gitlumo.git.edited import edit_tree
 from gitlumo.git.objects import (
     FILE_MODE,
-    ZONE,
     Commit,
     Entry,
     NewObject,
     Staging,
-    edit_tree,
     read_commit,
     walk,
 )
 from gitlumo.git.repository import timestamp
-from gitlumo.store import join, layout, queue, trees
+from gitlumo.store import join, layout, merging, queue, trees
 from gitlumo.store.join import Run
 from gitlumo.store.journal import Blob
 from gitlumo.store.queue import Event
@@ -156,6 +155,33 @@ class Ledger(Upkeep):
         """
         return self._advance(None, "lumo: take in")
 
+    def stand_apart(
+        self, staging: Staging, base: str | None, runs: Sequence[Run], message: str, code: Iterable[str]
+    ) -> tuple[str, str | None]:
+        """Make the event that joins some runs with another ledger than the local one; the branch stays where it is.
+
+        Args:
+            staging: Where the runs are.
+            base: The other ledger's tip; None: an empty one.
+            runs: The runs.
+            message: The event's message.
+            code: Commits with the runs' code.
+
+        Returns:
+            The event, or ``base`` if that has all; and its pack, path without ending, whose ``.keep`` the caller takes
+            away when a ref has the commit.
+        """
+        tip = base or merging.root(staging)
+        _check_version(staging, tip)
+        tree = read_commit(staging, tip).tree
+        namesakes = trees.gather(staging, tree, [name for run in runs for name in run.identity.names])
+        joined = trees.put_among(staging, tree, runs, namesakes)
+        if joined == tree and base:
+            return base, None
+        new_code = [commit for commit in code if not staging.is_ancestor(commit, tip)]
+        commit = self._commit(staging, joined, [tip, *new_code], message)
+        return commit, self._write(commit, staging.new, None)
+
     def _commit(self, staging: Staging, tree: str, parents: list[str], message: str) -> str:
         who = self.repository.identity[0]
         when = timestamp()
@@ -165,35 +191,12 @@ class Ledger(Upkeep):
         """The commit that the next event stands on: the local tip with all others taken in, or the root."""
         tips = set(self.tips().values()) | ({local} if local else set())
         lost = self.lost_tip()
-        heads = self._heads(staging, tips | ({lost} if lost else set()))
+        heads = merging.heads(staging, tips | ({lost} if lost else set()))
         if not heads:
-            stamp = f"{layout.IDENTITY} {layout.ROOT_TIME} {ZONE}"
-            return staging.add_commit(Commit(staging.add_tree(()), (), stamp, stamp, layout.ROOT_MESSAGE))
+            return merging.root(staging)
         for tip in heads:
-            versions = [int(v) for v in read_commit(staging, tip).trailers("Lumo-Format") if v.isdecimal()]
-            if max(versions, default=0) > layout.VERSION:
-                raise TooNew(
-                    f"the ledger is written in format {max(versions)}, and this gitlumo writes {layout.VERSION}\n"
-                    "install a newer gitlumo; until then runs are kept on disk"
-                )
-        return heads[0] if len(heads) == 1 else self._merge(staging, heads)
-
-    def _merge(self, staging: Staging, heads: list[str]) -> str:
-        """The merge commit: a function of its parents alone (docs/format.md, section 7)."""
-        commits = [read_commit(staging, head) for head in heads]
-        tree: str | None = None
-        paths: set[str] = set()
-        for commit in commits:
-            differences = trees.unit_differences(staging, commits[0].tree, commit.tree)
-            paths.update(
-                path
-                for path, a, b in differences
-                if ((a and a.is_tree) or (b and b.is_tree)) and not layout.is_odd(path)
-            )
-            tree = trees.join_trees(staging, tree, commit.tree)
-        stamp = f"{layout.IDENTITY} {max(commit.time for commit in commits)} {ZONE}"
-        message = layout.merge_message(len(heads), paths)
-        return staging.add_commit(Commit(tree or "", tuple(heads), stamp, stamp, message))
+            _check_version(staging, tip)
+        return merging.merge(staging, heads)
 
     def _advance(self, mine: _Reading | None, why: str, build: Callable[[Staging, str], str] | None = None) -> str:
         """Move the branch: one pack, then compare-and-swap; again if it had moved.
@@ -336,6 +339,15 @@ class Ledger(Upkeep):
     def _may_wait(self, event: Event) -> bool:
         """Whether others may publish an event: all of it is in the run's folder or in the database."""
         return not event.extra and not (event.snapshot and os.path.exists(self.code_pack(event.snapshot) + ".idx"))
+
+
+def _check_version(staging: Staging, tip: str) -> None:
+    versions = [int(v) for v in read_commit(staging, tip).trailers("Lumo-Format") if v.isdecimal()]
+    if max(versions, default=0) > layout.VERSION:
+        raise TooNew(
+            f"the ledger is written in format {max(versions)}, and this gitlumo writes {layout.VERSION}\n"
+            "install a newer gitlumo; until then runs are kept on disk"
+        )
 
 
 def _record(staging: Staging, reading: _Reading, known: set[str]) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from gitlumo import ids
+from gitlumo.git.edited import edit_tree
 from gitlumo.git.objects import (
     FILE_MODE,
     TREE,
@@ -17,7 +18,6 @@ from gitlumo.git.objects import (
     Objects,
     Staging,
     diff_trees,
-    edit_tree,
     format_tree,
     lookup,
     object_id,
@@ -25,15 +25,26 @@ from gitlumo.git.objects import (
     read_commit,
     read_entries,
     read_names,
+    read_some,
     read_tree,
 )
 from gitlumo.store import join, layout
 from gitlumo.store.join import Run, State
 
+_EXP_NAME = layout.info_path("exp_name")
+_IDENTITY = frozenset(f"{key}.json".encode() for key in ("uid", "exp_name", "test_name", "progress"))
+_PARTS = frozenset(name.encode() for name in (layout.PURGED, layout.EDITS, "info"))
 
-def read_run(objects: Objects, folder: str) -> Run | None:
-    """What the join knows of the run in a folder (a tree's id); None if the folder is no run."""
-    entries = read_tree(objects, folder)
+
+def read_run(objects: Objects, folder: str, exp_names: dict[str, bytes] | None = None) -> Run | None:
+    """What the join knows of the run in a folder (a tree's id); None if the folder is no run.
+
+    Args:
+        objects: Where it is.
+        folder: The folder.
+        exp_names: A cache kept by who reads many runs: the blobs of their exp_names, of which there are few.
+    """
+    entries = read_some(objects, folder, _PARTS)
     purged = entries.get(layout.PURGED)
     if purged and purged.is_file:
         identity = layout.read_tombstone(read_blob(objects, purged.id))
@@ -42,20 +53,28 @@ def read_run(objects: Objects, folder: str) -> Run | None:
     info = entries.get("info")
     if info is None or not info.is_tree:
         return None
-    files = read_tree(objects, info.id)
+    files = read_some(objects, info.id, _IDENTITY)
+    known = {} if exp_names is None else exp_names
 
     def read(path: str) -> bytes | None:
         entry = files.get(path.removeprefix("info/"))
-        return read_blob(objects, entry.id) if entry and entry.is_file else None
+        if entry is None or not entry.is_file:
+            return None
+        if path != _EXP_NAME:
+            return read_blob(objects, entry.id)
+        if entry.id not in known:
+            known[entry.id] = read_blob(objects, entry.id)
+        return known[entry.id]
 
     identity = layout.read_identity(read)
     if identity is None:
         return None
     edits = entries.get(layout.EDITS)
-    names = (
-        {e.name: e.id for e in read_tree(objects, edits.id).values() if e.is_file} if edits and edits.is_tree else {}
-    )
-    record = object_id(objects.hash_name, TREE, format_tree(_without_edits(entries))) if edits else folder
+    if edits is None:
+        return Run(identity, folder, folder=folder)
+    files = read_tree(objects, edits.id) if edits.is_tree else {}
+    names = {entry.name: entry.id for entry in files.values() if entry.is_file}
+    record = object_id(objects.hash_name, TREE, format_tree(_without_edits(read_tree(objects, folder))))
     return Run(identity, record, names, folder=folder)
 
 
@@ -204,6 +223,7 @@ class _Differing:
 
     def __init__(self, objects: Objects):
         self._objects = objects
+        self._exp_names: dict[str, bytes] = {}
         self.runs: dict[str, Run] = {}
         self.foreign: join.Foreign = {}
 
@@ -211,7 +231,7 @@ class _Differing:
         """Take in one side of one difference."""
         if entry is None:
             return
-        run = read_run(self._objects, entry.id) if entry.is_tree else None
+        run = read_run(self._objects, entry.id, self._exp_names) if entry.is_tree else None
         if run:
             self.runs[path] = run
         else:

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from gitlumo.errors import MissingObject
 from gitlumo.git import objects, process
+from gitlumo.git.edited import edit_tree
 from gitlumo.git.objects import COMMIT, FILE_MODE, SUBMODULE_MODE, TREE_MODE, Commit, Entry, Staging
 from gitlumo.git.pack import PackPlace, write_pack
 from gitlumo.git.repository import open_repository
@@ -78,7 +79,7 @@ def entry_of(staging, value):
 
 def build(staging, chosen):
     """A tree made by edit_tree from nothing."""
-    return objects.edit_tree(staging, None, {path: entry_of(staging, value) for path, value in chosen.items()})
+    return edit_tree(staging, None, {path: entry_of(staging, value) for path, value in chosen.items()})
 
 
 @given(trees, trees)
@@ -132,7 +133,7 @@ def test_edits_as_gits_index_makes_them(there, repo, raw, before, wanted):
     changes = {path: data for path, data in wanted.items() if not any(other.startswith(path + "/") for other in wanted)}
     staging = Staging(there)
     tree = build(staging, before)
-    edited = objects.edit_tree(
+    edited = edit_tree(
         staging, tree, {path: entry_of(staging, (data, FILE_MODE)) if data else None for path, data in changes.items()}
     )
     put(repo, staging)
@@ -159,11 +160,11 @@ def test_an_edit_reads_only_the_trees_on_its_way(there, repo):
     tree = staging.add_tree(
         [Entry("far", TREE_MODE, NOWHERE), Entry("near", TREE_MODE, staging.add_tree([Entry("x", FILE_MODE, blob)]))]
     )
-    edited = objects.edit_tree(staging, tree, {"near/y": Entry("", FILE_MODE, blob)})
+    edited = edit_tree(staging, tree, {"near/y": Entry("", FILE_MODE, blob)})
     assert list(objects.read_tree(staging, edited)) == ["far", "near"]
-    moved = objects.edit_tree(staging, tree, {"far": None, "else/where": Entry("", TREE_MODE, NOWHERE)})
+    moved = edit_tree(staging, tree, {"far": None, "else/where": Entry("", TREE_MODE, NOWHERE)})
     assert objects.lookup(staging, moved, "else/where") == Entry("where", TREE_MODE, NOWHERE)
-    assert objects.edit_tree(staging, tree, {"far": None, "near/x": None}) is None
+    assert edit_tree(staging, tree, {"far": None, "near/x": None}) is None
 
 
 def test_lookup_and_walk(there, repo):
@@ -239,9 +240,7 @@ class Counted(dict):
 def test_many_objects_as_git_reads_them(there, repo, git, raw, fsck):
     staging = Staging(there)
     blobs = {f"{i % 7}/{i}": b"%d\n" % i * (i % 50) for i in range(500)}
-    tree = objects.edit_tree(
-        staging, None, {path: entry_of(staging, (data, FILE_MODE)) for path, data in blobs.items()}
-    )
+    tree = edit_tree(staging, None, {path: entry_of(staging, (data, FILE_MODE)) for path, data in blobs.items()})
     tip = staging.add_commit(Commit(tree, (git("rev-parse", "HEAD", cwd=repo),), WHO, WHO, "many\n"))
     put(repo, staging)
     git("update-ref", "refs/heads/many", tip, cwd=repo)

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from gitlumo import values
-from gitlumo.git.objects import FILE_MODE, Entry, Objects, Staging, edit_tree, missing
+from gitlumo.git.edited import edit_tree
+from gitlumo.git.objects import FILE_MODE, Entry, Objects, Staging, missing
 from gitlumo.store import join, layout, trees
 from gitlumo.store.join import Run
 

@@ -16,7 +16,8 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
 
-from gitlumo.git.objects import FILE_MODE, Entry, Staging, edit_tree, lookup, walk
+from gitlumo.git.edited import edit_tree
+from gitlumo.git.objects import FILE_MODE, Entry, Staging, lookup, walk
 from gitlumo.store import join, layout, trees
 from gitlumo.store.join import Run, State
 from tests.store import memory

@@ -6,7 +6,8 @@ import itertools
 
 import pytest
 
-from gitlumo.git.objects import FILE_MODE, TREE_MODE, Entry, Staging, edit_tree, lookup, walk
+from gitlumo.git.edited import edit_tree
+from gitlumo.git.objects import FILE_MODE, TREE_MODE, Entry, Staging, lookup, walk
 from gitlumo.store import join, layout, trees
 from tests.store import memory
 

@@ -1,0 +1,54 @@
+"""``git lumo pull``: fetch a remote's runs, and join them with the local ones; no merge ever asks anything."""
+
+from __future__ import annotations
+
+import argparse
+
+from gitlumo.cli import fetch
+from gitlumo.cli.opening import Opened, open_here
+from gitlumo.cli.terminal import printable
+from gitlumo.cli.wire import interruptible, show
+from gitlumo.git.objects import Staging, read_commit
+from gitlumo.share import remotes
+from gitlumo.share.exchange import Pulled, pull
+from gitlumo.store import trees
+from gitlumo.store.ledger import Ledger
+
+
+def options(parser: argparse.ArgumentParser) -> None:
+    """Declare the verb's options."""
+    fetch.options(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Pull, and say what came."""
+    opened = open_here()
+    ledger = Ledger(opened.repository, opened.settings)
+    with interruptible("pull"):
+        pulled = pull(ledger, remotes.choose(ledger, args.remote), show(args.quiet))
+    if not args.quiet:
+        for line in told(opened, pulled):
+            print(printable(line))
+    return 0
+
+
+def told(opened: Opened, pulled: Pulled) -> list[str]:
+    """What a pull did, in lines."""
+    fetched = pulled.fetched
+    lines = fetch.told(opened, fetched) if fetched.after is None or fetched.rewritten else []
+    if pulled.after is None:
+        return lines
+    place = f"{opened.settings.branch} at {pulled.after[:12]}"
+    if pulled.before == pulled.after:
+        return lines or [f"{fetched.remote.name} has nothing new: {place}"]
+    new, changed = changes(opened, pulled.before, pulled.after)
+    return [*lines, f"{place}: {new} new run{'s' if new != 1 else ''}, {changed} changed"]
+
+
+def changes(opened: Opened, before: str | None, after: str) -> tuple[int, int]:
+    """How many runs one commit of the ledger has that another lacks, and how many are not the same in both."""
+    objects = Staging(opened.repository.objects)
+    a, b = (read_commit(objects, id).tree if id else None for id in (before, after))
+    found = [(x, y) for path, x, y in trees.unit_differences(objects, a, b) if path.count("/") > 1]
+    new = sum(1 for x, y in found if x is None and y and y.is_tree)
+    return new, sum(1 for x, y in found if x and y and y.is_tree)

@@ -1,0 +1,158 @@
+"""Sending to remotes and fetching from them, by the git program alone (git-push(1), git-fetch(1), git-clone(1)).
+
+Credentials, ssh's configuration, proxies, TLS and hooks are git's. A push is never forced: that it must be a
+fast-forward is the compare-and-swap on the other side.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import signal
+import subprocess
+import threading
+from collections.abc import Callable, Sequence
+from typing import IO
+
+from gitlumo.errors import GitError, NoRemoteRef, RemoteMoved
+from gitlumo.git import process, refusal
+from gitlumo.git.repository import Repository
+
+Show = Callable[[bytes], None]
+"""Takes git's progress and messages as they come. Whoever gives one has a terminal, and may be asked for passwords."""
+
+KEPT = 64 * 1024  # bytes of git's messages, the last ones
+GRACE = 5.0  # seconds in which an interrupted git removes its locks and unfinished files
+LINGERING = 0.2  # seconds to wait for the end of a pipe that a helper in the background (ssh's master) holds open
+# What a push answers where somebody else has moved the ref (git's send-pack.c, receive-pack.c, files-backend.c).
+_MOVED = re.compile(
+    r"\((?:fetch first|non-fast-forward|stale info|failed to update ref|failed to lock|cannot lock ref"
+    r"|incorrect old value provided|reference already exists)"
+)
+_CLONING = re.compile(r"^Cloning into (?:bare repository )?'(.*)'\.\.\.$", re.MULTILINE)
+
+
+def push(repository: Repository, remote: str, commit: str, ref: str, show: Show | None = None) -> None:
+    """Move a remote's ref to a commit, if that is a fast-forward.
+
+    Raises:
+        RemoteMoved: If it is not: the remote has what the commit does not.
+        RemoteError: If the remote cannot be reached, or refuses.
+    """
+    alone = ("-c", f"remote.{remote}.mirror=false", "push", "--no-follow-tags", "--recurse-submodules=no")
+    done = _talk([*repository.git_args, *alone, "--porcelain", *_progress(show), "--", remote, f"{commit}:{ref}"], show)
+    refused = [line for line in done.out.decode("utf-8", "replace").split("\n") if line.startswith("!")]
+    if any(_MOVED.search(line) for line in refused):
+        raise RemoteMoved(str(refusal.error_of(done, remote, refused, refusal.PUSH)))
+    if done.status != 0:
+        raise refusal.error_of(done, remote, refused, refusal.PUSH)
+
+
+def fetch(
+    repository: Repository, remote: str, ref: str, target: str, show: Show | None = None, *, depth: int | None = None
+) -> None:
+    """Fetch a remote's ref into a ref here, which follows it wherever it goes.
+
+    Args:
+        repository: This repository.
+        remote: The remote.
+        ref: Its ref.
+        target: The ref here: a remote-tracking one, never one of ``refs/heads/``.
+        show: See :data:`Show`.
+        depth: Of how many commits; None: of all that are new.
+
+    Raises:
+        NoRemoteRef: If the remote does not have it.
+        RemoteError: If the remote cannot be reached, or refuses.
+    """
+    options = ["--no-tags", "--no-write-fetch-head", "--no-auto-maintenance", "--recurse-submodules=no", "--no-prune"]
+    if depth is not None:
+        options.append(f"--depth={depth}")
+    words = ["fetch", *options, *_progress(show), "--", remote, f"+{ref}:{target}"]
+    done = _talk([*repository.git_args, *words], show)
+    if done.status != 0:
+        error = refusal.error_of(done, remote, (), refusal.FETCH)
+        raise NoRemoteRef(str(error)) if f"couldn't find remote ref {ref}" in done.message else error
+
+
+def clone(arguments: Sequence[str], url: str, folder: str | None, show: Show | None = None) -> str:
+    """Clone a repository, as ``git clone`` does.
+
+    Args:
+        arguments: Options of ``git clone``.
+        url: From where.
+        folder: Where to; None: as git names it.
+        show: See :data:`Show`.
+
+    Returns:
+        The folder that was made.
+
+    Raises:
+        RemoteError: If it cannot be reached, or cannot be written here.
+    """
+    progress = [] if show is None else ["--progress"]  # not --quiet: git says what it calls the folder
+    done = _talk(["clone", *arguments, *progress, "--", url, *([folder] if folder else [])], show)
+    if done.status != 0:
+        raise refusal.error_of(done, url, (), refusal.CLONE)
+    named = _CLONING.search(os.fsdecode(done.err))
+    return folder or (named[1] if named else os.path.basename(url.rstrip("/")))
+
+
+def _progress(show: Show | None) -> list[str]:
+    return ["--quiet"] if show is None else ["--progress"]
+
+
+def _talk(args: Sequence[str], show: Show | None) -> process.Result:
+    """Run a git command that talks to a remote; what it says is shown as it comes, and kept.
+
+    Without a terminal it gets a session of its own: then neither git nor ssh can ask anybody anything.
+    """
+    prompt = {} if show is None else {"GIT_TERMINAL_PROMPT": os.environ.get("GIT_TERMINAL_PROMPT", "1")}
+    try:
+        child = subprocess.Popen(
+            ["git", *args],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=process.environment(prompt),
+            start_new_session=show is None,
+        )
+    except FileNotFoundError:
+        raise GitError("there is no git program on the PATH; install git 2.39 or later") from None
+    assert child.stdout is not None
+    assert child.stderr is not None
+    out, err = bytearray(), bytearray()
+    readers = [
+        threading.Thread(target=_read, args=(child.stdout, out, None), daemon=True),
+        threading.Thread(target=_read, args=(child.stderr, err, show), daemon=True),
+    ]
+    try:
+        for reader in readers:
+            reader.start()
+        child.wait()
+    except BaseException:  # Ctrl-C
+        _stop(child, group=show is None)
+        raise
+    for reader in readers:
+        reader.join(LINGERING)
+    return process.Result(child.returncode, bytes(out), bytes(err))
+
+
+def _read(pipe: IO[bytes], kept: bytearray, show: Show | None) -> None:
+    with contextlib.suppress(OSError, ValueError), pipe:
+        while data := os.read(pipe.fileno(), 65536):
+            kept += data
+            del kept[:-KEPT]
+            if show is not None:
+                show(data)
+
+
+def _stop(child: subprocess.Popen[bytes], *, group: bool) -> None:
+    """End a git that talks to a remote gently, so that it takes its locks and unfinished files away."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(child.pid, signal.SIGTERM) if group else child.terminate()
+    try:
+        child.wait(GRACE)
+    except subprocess.TimeoutExpired:
+        process.kill(child, group=group)

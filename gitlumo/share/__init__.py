@@ -1,0 +1,1 @@
+"""Sharing runs: what goes to other repositories, and what comes from them."""

@@ -1,0 +1,107 @@
+"""What is about to leave this machine: shown before a push, and looked through for secrets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from gitlumo import privacy
+from gitlumo.errors import MissingObject
+from gitlumo.git.objects import Commit, Objects, diff_trees, read_blob, read_commit
+from gitlumo.git.outgoing import Sent, outgoing
+from gitlumo.git.repository import Repository
+from gitlumo.share.remotes import Remote
+
+LARGEST_TEXT = 8 * 1024**2  # of a file that is looked through
+
+
+@dataclass(frozen=True)
+class Secret:
+    """A provider's token in what is about to leave.
+
+    Attributes:
+        path: The file's path, in the ledger or in the code.
+        token: The token's beginning, masked.
+    """
+
+    path: str
+    token: str
+
+
+@dataclass
+class Leaving:
+    """What a push would send.
+
+    Attributes:
+        commit: The commit that is pushed.
+        runs: The runs in it: uid to the subject of the latest event (``<exp_name>/<test_name> <state> ...``).
+        events: How many events.
+        code: How many commits of code, not counting snapshots.
+        snapshots: How many snapshots: code that was never committed.
+        untracked: Files in these snapshots that their parent commit does not have.
+        objects: How many objects.
+        size: What they take here, in bytes: about what they take on the wire.
+        secrets: Tokens in them.
+    """
+
+    commit: str
+    runs: dict[str, str] = field(default_factory=dict)
+    events: int = 0
+    code: int = 0
+    snapshots: int = 0
+    untracked: list[str] = field(default_factory=list)
+    objects: int = 0
+    size: int = 0
+    secrets: list[Secret] = field(default_factory=list)
+
+
+def look(repository: Repository, commit: str, remote: Remote) -> Leaving:
+    """See what a push of a commit would send, as far as the remote was last seen.
+
+    Raises:
+        GitError: If objects are missing.
+    """
+    sent = outgoing(repository, commit, remote.name)
+    leaving = Leaving(commit, objects=len(sent), size=sum(item.stored for item in sent))
+    untracked: set[str] = set()
+    for item in sent:
+        if item.kind != "commit":
+            break
+        found = read_commit(repository.objects, item.id)
+        _count(leaving, found)
+        if found.trailers("Lumo-Snapshot"):
+            untracked.update(_new_files(repository.objects, found))
+    leaving.untracked = sorted(untracked)
+    leaving.secrets = list(_secrets(repository.objects, sent))
+    return leaving
+
+
+def _count(leaving: Leaving, commit: Commit) -> None:
+    uids = commit.trailers("Lumo-Uid")
+    if uids:
+        leaving.events += 1
+        subjects = commit.message.split("\n\n")[1].split("\n") if len(uids) > 1 else [commit.subject]
+        for uid, subject in zip(uids, subjects, strict=False):
+            leaving.runs.setdefault(uid, subject)
+    elif commit.trailers("Lumo-Snapshot"):
+        leaving.snapshots += 1
+    elif not commit.trailers("Lumo-Format"):
+        leaving.code += 1
+
+
+def _new_files(objects: Objects, snapshot: Commit) -> Iterator[str]:
+    try:
+        before = read_commit(objects, snapshot.parents[0]).tree if snapshot.parents else None
+        yield from (path for path, old, _ in diff_trees(objects, before, snapshot.tree) if old is None)
+    except MissingObject:  # a shallow or partial clone
+        return
+
+
+def _secrets(objects: Objects, sent: Sequence[Sent]) -> Iterator[Secret]:
+    for item in sent:
+        if item.kind == "blob" and item.size <= LARGEST_TEXT:
+            data = read_blob(objects, item.id)
+            if b"\0" in data[:8000]:  # as git tells that a file is no text
+                continue
+            for token in privacy.tokens(data):
+                yield Secret(item.path, f"{token[:7]}{privacy.MASK}")

@@ -1,0 +1,209 @@
+"""Real servers on loopback: git over http with a password, over ssh with a key, git's own daemon."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import getpass
+import http.server
+import os
+import shutil
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+USER, PASSWORD = "ada", "enchantress"
+
+
+class HttpServer(http.server.ThreadingHTTPServer):
+    """``git http-backend`` behind basic auth (git-http-backend(1)).
+
+    Attributes:
+        root: The folder whose repositories it serves.
+        requests: ``METHOD path`` of each request that was let in.
+        cut: How many bytes of a push's body to take before the connection is cut, each time; None: all.
+        cut_answer: How many bytes of the answer to a POST to send before that; None: all.
+    """
+
+    daemon_threads = True
+
+    def __init__(self, root: Path):
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.root = root
+        self.requests: list[str] = []
+        self.cut: int | None = None
+        self.cut_answer: int | None = None
+
+    def url(self, name: str, password: str = PASSWORD) -> str:
+        return f"http://{USER}:{password}@127.0.0.1:{self.server_port}/{name}"
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A client that goes away is no matter."""
+
+
+class _Handler(http.server.BaseHTTPRequestHandler):
+    server: HttpServer
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, format: str, *args: object) -> None: ...
+
+    def do_GET(self) -> None:
+        self._serve()
+
+    do_POST = do_GET
+
+    def _serve(self) -> None:
+        body = self._body()
+        wanted = "Basic " + base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
+        if self.headers.get("Authorization") != wanted:
+            self.send_response(401)
+            self.send_header("WWW-Authenticate", 'Basic realm="git"')
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
+        path, _, query = self.path.partition("?")
+        self.server.requests.append(f"{self.command} {path}")
+        if body is None:
+            self._hang_up()
+            return
+        env = {
+            "PATH": os.environ["PATH"],
+            "GIT_CONFIG_NOSYSTEM": "1",
+            "GIT_CONFIG_GLOBAL": os.devnull,
+            "GIT_PROJECT_ROOT": str(self.server.root),
+            "GIT_HTTP_EXPORT_ALL": "1",
+            "GIT_PROTOCOL": self.headers.get("Git-Protocol", ""),
+            "REMOTE_USER": USER,
+            "REMOTE_ADDR": "127.0.0.1",
+            "REQUEST_METHOD": self.command,
+            "PATH_INFO": path,
+            "QUERY_STRING": query,
+            "CONTENT_TYPE": self.headers.get("Content-Type", ""),
+            "CONTENT_LENGTH": str(len(body)),
+            "HTTP_CONTENT_ENCODING": self.headers.get("Content-Encoding", ""),
+        }
+        done = subprocess.run(["git", "http-backend"], input=body, env=env, capture_output=True, check=False)
+        self._answer(done.stdout)
+
+    def _body(self) -> bytes | None:
+        """The request's body; None where it is to be cut."""
+        cut, left = self.server.cut, int(self.headers.get("Content-Length", 0))
+        chunked = self.headers.get("Transfer-Encoding") == "chunked"
+        if cut is not None and self.command == "POST" and not self.path.endswith("git-upload-pack"):
+            self.rfile.read(cut if chunked else min(cut, left))
+            return None
+        if not chunked:
+            return self.rfile.read(left)
+        body = b""
+        while size := int(self.rfile.readline().strip(), 16):
+            body += self.rfile.read(size)
+            self.rfile.readline()
+        self.rfile.readline()
+        return body
+
+    def _answer(self, said: bytes) -> None:
+        head, _, body = said.partition(b"\r\n\r\n")
+        headers = [line.partition(": ")[::2] for line in head.decode("latin-1").split("\r\n")]
+        status = next((value for name, value in headers if name.lower() == "status"), "200 OK")
+        self.send_response(int(status.split()[0]))
+        for name, value in headers:
+            if name.lower() not in ("status", "content-length"):
+                self.send_header(name, value)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        cut = self.server.cut_answer
+        if cut is not None and self.command == "POST":
+            self.wfile.write(body[:cut])
+            self._hang_up()
+        else:
+            self.wfile.write(body)
+
+    def _hang_up(self) -> None:
+        self.wfile.flush()
+        self.close_connection = True
+        with contextlib.suppress(OSError):
+            self.connection.shutdown(socket.SHUT_RDWR)
+
+
+@contextlib.contextmanager
+def http_server(root: Path) -> Iterator[HttpServer]:
+    """Serve the repositories below a folder; ``http.receivepack`` is asked of each."""
+    with HttpServer(root) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
+        thread.start()
+        try:
+            yield server
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
+
+
+def wait_for(port: int, child: subprocess.Popen[bytes]) -> None:
+    for _ in range(500):
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 0.2):
+            return
+        assert child.poll() is None, "the server has ended"
+        time.sleep(0.02)
+    raise AssertionError("the server does not answer")
+
+
+@contextlib.contextmanager
+def git_daemon(root: Path, *options: str) -> Iterator[str]:
+    """``git daemon`` (git-daemon(1)); yields the URL of the folder."""
+    port = free_port()
+    words = ["daemon", "--listen=127.0.0.1", f"--port={port}", f"--base-path={root}", "--export-all", "--reuseaddr"]
+    child = subprocess.Popen(["git", *words, *options], stderr=subprocess.DEVNULL, start_new_session=True)
+    try:
+        wait_for(port, child)
+        yield f"git://127.0.0.1:{port}"
+    finally:
+        _end(child)
+
+
+def sshd_program() -> str | None:
+    """OpenSSH's server, where it is installed: it must be started by its whole path."""
+    return shutil.which("sshd", path=f"{os.environ['PATH']}:/usr/sbin:/usr/local/sbin")
+
+
+@contextlib.contextmanager
+def sshd(program: str, folder: Path, root: Path) -> Iterator[tuple[str, str]]:
+    """``sshd`` with a key of its own; yields the URL of a folder, and what ``GIT_SSH_COMMAND`` has to be."""
+    port = free_port()
+    folder.mkdir()
+    for name in ("host", "user"):
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / name], check=True)
+    shutil.copy(folder / "user.pub", folder / "authorized")
+    config = folder / "config"
+    config.write_text(
+        f"Port {port}\nListenAddress 127.0.0.1\nHostKey {folder}/host\nAuthorizedKeysFile {folder}/authorized\n"
+        f"PidFile {folder}/pid\nStrictModes no\nUsePAM no\nPasswordAuthentication no\nPermitRootLogin yes\n"
+        f"SetEnv PATH={os.environ['PATH']}\n"
+    )
+    if os.getuid() == 0:
+        os.makedirs("/run/sshd", mode=0o755, exist_ok=True)  # as its unit file would
+    child = subprocess.Popen([program, "-D", "-q", "-f", str(config)], start_new_session=True)
+    options = f"-F /dev/null -i {folder}/user -o IdentitiesOnly=yes -o UserKnownHostsFile={folder}/known"
+    try:
+        wait_for(port, child)
+        known = f"[127.0.0.1]:{port} " + (folder / "host.pub").read_text()
+        (folder / "known").write_text(known)
+        yield f"ssh://{getpass.getuser()}@127.0.0.1:{port}{root}", f"ssh {options}"
+    finally:
+        _end(child)
+
+
+def _end(child: subprocess.Popen[bytes]) -> None:
+    child.terminate()
+    try:
+        child.wait(5)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        child.wait()
