@@ -33,6 +33,7 @@ VERBS = {
     "pull": "fetch a remote's runs, and join them with the local ones",
     "fetch": "fetch a remote's runs, and leave the local ones as they are",
     "clone": "clone a repository with its runs",
+    "notes": "let git log --notes=lumo say which runs each commit had",
     "status": "show what runs now, and what waits to be published",
     "recover": "publish what dead runs left; bring back a deleted ledger",
     "fsck": "check every run against the format",

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import sys
 
 from gitlumo.cli import fetch
 from gitlumo.cli.opening import Opened, open_here
 from gitlumo.cli.terminal import printable
 from gitlumo.cli.wire import interruptible, show
+from gitlumo.errors import LumoError
 from gitlumo.git.objects import Staging, read_commit
-from gitlumo.share import remotes
+from gitlumo.share import noting, remotes
 from gitlumo.share.exchange import Pulled, pull
 from gitlumo.store import trees
 from gitlumo.store.ledger import Ledger
@@ -26,10 +28,20 @@ def run(args: argparse.Namespace) -> int:
     ledger = Ledger(opened.repository, opened.settings)
     with interruptible("pull"):
         pulled = pull(ledger, remotes.choose(ledger, args.remote), show(args.quiet))
+        update_notes(ledger)
     if not args.quiet:
         for line in told(opened, pulled):
             print(printable(line))
     return 0
+
+
+def update_notes(ledger: Ledger) -> None:
+    """Bring the notes up to the ledger; they are a view of it, and what is wrong with them is no failure of a pull."""
+    try:
+        noting.update(ledger)
+    except (LumoError, OSError) as error:
+        what = printable(str(error).partition("\n")[0])
+        print(f"warning: refs/notes/lumo could not be brought up to date: {what}", file=sys.stderr)
 
 
 def told(opened: Opened, pulled: Pulled) -> list[str]:

@@ -11,8 +11,8 @@ from gitlumo.cli import facts
 from gitlumo.cli.opening import Opened, open_here
 from gitlumo.cli.terminal import printable, shorten
 from gitlumo.cli.wire import interruptible, show
-from gitlumo.errors import LumoError, NoSuchRun
-from gitlumo.share import remotes
+from gitlumo.errors import LumoError, NoSuchRun, UsageError
+from gitlumo.share import noting, remotes
 from gitlumo.share.exchange import Pushed, push, ready
 from gitlumo.share.leaving import Leaving, look
 from gitlumo.share.remotes import Remote
@@ -31,6 +31,7 @@ def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("exp", nargs="*", metavar="EXP", help="share these runs only; none: all")
     parser.add_argument("-n", "--dry-run", action="store_true", help="show what would leave, and send nothing")
     parser.add_argument("-y", "--yes", action="store_true", help="send it although there are secrets in it")
+    parser.add_argument("--notes", action="store_true", help="send refs/notes/lumo, too: which runs each commit had")
     parser.add_argument("-q", "--quiet", action="store_true", help="print nothing but errors")
     parser.add_argument("--json", action="store_true", help="what leaves, as one object")
 
@@ -40,6 +41,8 @@ def run(args: argparse.Namespace) -> int:
     opened = open_here()
     ledger = Ledger(opened.repository, opened.settings)
     name, wanted = _split([args.remote, *args.exp] if args.remote else [], opened)
+    if args.notes and wanted:
+        raise UsageError("--notes tells of all runs: it does not go with some EXP alone")
     remote = remotes.choose(ledger, name)
     selection = Selection(ledger, remote, [_run(opened, text) for text in wanted]) if wanted else None
     approval = _Approval(opened, remote, args)
@@ -53,6 +56,8 @@ def run(args: argparse.Namespace) -> int:
             return 0
         with interruptible("push"):
             pushed = push(ledger, remote, approval, show(args.quiet or args.json), choose)
+            if args.notes:
+                noting.push(ledger, remote, show(args.quiet or args.json))
         sent = True
     finally:
         if selection:
