@@ -38,6 +38,7 @@ VERBS = {
     "recover": "publish what dead runs left; bring back a deleted ledger",
     "fsck": "check every run against the format",
     "doctor": "say what is unhealthy, and which command mends it",
+    "hook": "what the scripts in hooks/ call: share runs with a push, guard a server's ledger",
     "completion": "print a shell's completion script",
     "help": "explain git lumo, or one verb",
 }

@@ -89,8 +89,16 @@ def locate(path: str | os.PathLike[str] | None = None) -> Location:
 class Repository:
     """One repository: its place, its configuration, its objects and refs."""
 
-    def __init__(self, location: Location):
+    def __init__(self, location: Location, quarantine: str | None = None):
+        """Wrap what was found.
+
+        Args:
+            location: Where it lies.
+            quarantine: A folder of objects that are read, too: in a hook, those that are being pushed
+                (git-receive-pack(1), "Quarantine Environment").
+        """
         self.location = location
+        self._quarantine = quarantine
 
     @cached_property
     def config(self) -> dict[str, list[str]]:
@@ -121,7 +129,7 @@ class Repository:
         """The object database, through the engine that fits its format."""
         from gitlumo.git.engines import open_objects
 
-        return open_objects(self.engine, self.location.objects_dir, self.location.hash_name)
+        return open_objects(self.engine, self.location.objects_dir, self.location.hash_name, self._quarantine)
 
     @cached_property
     def refs(self) -> Refs:
@@ -236,9 +244,9 @@ def _first_line(path: str) -> bytes:
         return b""
 
 
-def open_repository(path: str | os.PathLike[str] | None = None) -> Repository:
-    """Find and open a repository; see :func:`locate`."""
-    return Repository(locate(path))
+def open_repository(path: str | os.PathLike[str] | None = None, *, quarantine: str | None = None) -> Repository:
+    """Find and open a repository; see :func:`locate` and :class:`Repository`."""
+    return Repository(locate(path), quarantine)
 
 
 def timestamp(seconds: float | None = None) -> str:

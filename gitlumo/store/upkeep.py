@@ -110,11 +110,11 @@ class Upkeep(Branch):
                 pack.unkeep(base)
         self._roll_up()
 
-    def write_view(self, ref: str, old: str | None, commit: str, new: Mapping[str, NewObject], why: str) -> None:
+    def write_view(self, view: str, old: str | None, commit: str, new: Mapping[str, NewObject], why: str) -> None:
         """Write objects as one pack, and move a ref that is computed of the ledger: never the ledger's own.
 
         Args:
-            ref: The ref.
+            view: The ref.
             old: Where it is; None: it does not exist.
             commit: Where it is to be.
             new: The objects that it needs.
@@ -127,7 +127,7 @@ class Upkeep(Branch):
         base = pack.write_pack(self.place, new, self._note(commit), fsync=True)
         try:
             self._look_up(commit, base)
-            self.repository.refs.move(ref, old, commit, why)
+            self.repository.refs.move(view, old, commit, why)
         except BaseException as error:
             pack.remove_pack(base) if isinstance(error, RefMoved) else pack.unkeep(base)
             raise
