@@ -25,6 +25,7 @@ VERBS = {
     "note": "print a run's note, or write another one",
     "tag": "list a run's tags, add some, or remove some",
     "rm": "mark runs as deprecated, or delete their large files here",
+    "purge": "take a run out for good, and say who still has it",
     "undo": "undo the latest edit of a run, or your own latest one",
     "checkout": "put the code of a run into a work tree of its own",
     "branch": "make a branch at the code of a run",

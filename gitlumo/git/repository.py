@@ -6,6 +6,7 @@ import contextlib
 import fnmatch
 import os
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -183,11 +184,31 @@ class Repository:
         """Whether history ends early here (git-clone(1), ``--depth``)."""
         return os.path.exists(os.path.join(self.location.common_dir, "shallow"))
 
+    @property
+    def ends(self) -> set[str]:
+        """The commits at which history ends early: their parents are missing (gitformat-shallow)."""
+        try:
+            with open(os.path.join(self.location.common_dir, "shallow"), encoding="ascii") as source:
+                return set(source.read().split())
+        except FileNotFoundError:
+            return set()
+
     def is_whole(self, commit: str) -> bool:
         """Whether everything that a commit reaches is here (git-rev-list(1), ``--objects``)."""
         promised = ["--exclude-promisor-objects"] if self.is_partial else []
         asked = process.run([*self.git_args, "rev-list", "--objects", "--quiet", *promised, commit], check=False)
         return asked.status == 0
+
+    def refs_with(self, commits: Iterable[str]) -> list[str]:
+        """The refs that reach one of some commits (git-for-each-ref(1), ``--contains``)."""
+        words = [f"--contains={commit}" for commit in commits]
+        out = process.run([*self.git_args, "for-each-ref", "--format=%(refname)", *words]).out if words else b""
+        return os.fsdecode(out).split("\n")[:-1]
+
+    def forget(self, ref: str) -> None:
+        """Drop from a ref's log what the ref does not reach any more (git-reflog(1)); so git's gc may delete it."""
+        words = ["reflog", "expire", "--expire=never", "--expire-unreachable=now", ref]
+        process.run([*self.git_args, *words], check=False)
 
     def worktree_with(self, ref: str) -> str | None:
         """The work tree in which a branch is checked out, or None."""

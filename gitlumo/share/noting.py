@@ -69,7 +69,10 @@ def update(ledger: Ledger, *, anew: bool = False) -> Noted | None:
         staging = Staging(ledger.repository.objects)
         if before and not anew and _source(staging, before) == tip:
             return Noted(before, before, 0)
-        after, count = _make(staging, None if anew else before, tip)
+        try:
+            after, count = _make(staging, None if anew else before, tip)
+        except MissingObject:  # the ledger that they were made of was rewritten, and is gone
+            after, count = _make(staging, None, tip)
         if after == before:
             return Noted(before, before, 0)
         try:
@@ -159,14 +162,11 @@ def _make(staging: Staging, before: str | None, tip: str) -> tuple[str, int]:
 
 
 def _former(staging: Staging, before: str | None) -> tuple[str | None, str | None]:
-    """The trees of the ledger and of the notes as they were; nothing where one of them is not to be had."""
+    """The trees of the ledger and of the notes as they were; nothing where they do not say of what they are."""
     source = _source(staging, before) if before else None
-    try:
-        if before and source:
-            return read_commit(staging, source).tree, read_commit(staging, before).tree
-    except MissingObject:  # that ledger was rewritten: a purge
-        pass
-    return None, None
+    if before is None or source is None:
+        return None, None
+    return read_commit(staging, source).tree, read_commit(staging, before).tree
 
 
 def _told(objects: Objects, path: str, folder: str) -> dict[str, str]:

@@ -193,7 +193,7 @@ def test_a_hook_that_git_does_not_run_is_not_switched_on(repo, lumo):
     assert (repo / ".git/hooks/pre-push").read_text() == "#!/bin/sh\nrm -rf everything\n"
 
 
-# As husky 9 writes it (its index.js and husky): a stub for each hook, which runs the file of its name one folder higher.
+# As husky 9 writes it: a stub for each hook runs this, which runs the file of the hook's name one folder higher.
 HUSKY = """\
 #!/usr/bin/env sh
 n=$(basename "$0")
