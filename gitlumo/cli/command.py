@@ -35,6 +35,7 @@ VERBS = {
     "fetch": "fetch a remote's runs, and leave the local ones as they are",
     "clone": "clone a repository with its runs",
     "notes": "let git log --notes=lumo say which runs each commit had",
+    "report": "tell how a branch's runs did beside those of its base: what CI posts on a pull request",
     "status": "show what runs now, and what waits to be published",
     "recover": "publish what dead runs left; bring back a deleted ledger",
     "fsck": "check every run against the format",
