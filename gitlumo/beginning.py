@@ -221,7 +221,7 @@ def _is_recorded(began: Beginning, uid: str, info_dir: str) -> bool:
     while time.monotonic() < until:
         for pending in pending_runs(began.ledger):
             if pending.run.uid == uid:
-                return pending.lives
+                return pending.lives and not pending.abandoned
         progress = Folder(info_dir, 0).read(layout.info_path("progress"))
         if progress is None or b'"end": null' not in progress:
             return False

@@ -43,6 +43,10 @@ class RemoteMoved(RemoteError):
     """A remote's ref was not where a push stands on: somebody else was faster."""
 
 
+class ConnectionBroken(RemoteError):
+    """A connection to a remote broke off; what was on its way is lost, and can be sent again."""
+
+
 class NoRemoteRef(RemoteError):
     """A remote does not have the ref that was to be fetched."""
 

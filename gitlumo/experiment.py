@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from gitlumo import arguments, capture, exits, handing, hardware, ids, notebook, seeding, signals, values
+from gitlumo import arguments, exits, handing, hardware, ids, notebook, seeding, signals, values
 from gitlumo.errors import FormatError, InvalidValue, StateError
 from gitlumo.handing import Handed
 from gitlumo.hooks import ExpHook
@@ -24,8 +24,6 @@ from gitlumo.writing import Writing
 if TYPE_CHECKING:
     from gitlumo.adopting import Adopted
     from gitlumo.beginning import Beginning
-    from gitlumo.config import Settings
-    from gitlumo.git.repository import Repository
     from gitlumo.resuming import Resumed
     from gitlumo.store.ledger import Ledger
 
@@ -43,8 +41,6 @@ class Experiment(Writing):
     """
 
     built_in: tuple[type[ExpHook], ...] = ()
-    repository: Repository
-    settings: Settings
     ledger: Ledger
 
     def __init__(
@@ -82,7 +78,6 @@ class Experiment(Writing):
         self._repo = repo
         self._distributed = distributed
         self._resume = arguments.resume(resume)
-        self._program: capture.Program | None = None
         self._provisional = False  # the name: a script may give it another one
         self._adopted: Adopted | None = None
         self._given: Any = None  # parameters that whoever runs this program's command has recorded
@@ -252,20 +247,6 @@ class Experiment(Writing):
             self._put("params", self._params)
         seeding.enter(self)
 
-    def _record_process(self) -> None:
-        """Before the run is registered: without it nobody could ever find it dead."""
-        pinfo, masked = capture.process(self.settings.hostname, self.repository.location.work_tree, self._program)
-        self._put("pinfo", values.encode(pinfo))
-        self._note_masked(masked)
-
-    def _record_surroundings(self) -> None:
-        root, program = self.repository.location.work_tree, self._program or capture.this_program(notebook.path())
-        own = self._program is None
-        found, masked = capture.surroundings(root, program, own, self._roots, self.settings.env)
-        for key, facts in found.items():
-            self._put(key, values.encode(facts))
-        self._note_masked(masked)
-
     def end(self, end_code: int = 0) -> None:
         """End the run: run the hooks, publish it for good. A second call does nothing.
 
@@ -397,13 +378,6 @@ class Experiment(Writing):
             yield
         finally:
             self._publishing = False
-
-    def _facts(self, kind: str) -> dict[str, Any]:
-        """What the event's subject says: parameters at the start, then metrics."""
-        if kind != "start":
-            return record.best_facts(self.metrics)
-        params = self.load_info("params")
-        return {k: v for k, v in params.items() if isinstance(v, (int, float, str))} if isinstance(params, dict) else {}
 
     def _put(self, key: str, value: values.Json) -> None:
         if key == "params" and isinstance(self._given, dict) and isinstance(value, dict):

@@ -10,13 +10,15 @@ import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from gitlumo import arguments, ids, machine, privacy, signals, values
+from gitlumo import arguments, capture, ids, machine, notebook, privacy, signals, values
 from gitlumo.errors import InvalidName, InvalidValue, LumoWarning, StateError
 from gitlumo.recorded import ENDED, NEW, OPEN, READ, Recorded
 from gitlumo.store import layout, record
 from gitlumo.store.record import Metric
 
 if TYPE_CHECKING:
+    from gitlumo.config import Settings
+    from gitlumo.git.repository import Repository
     from gitlumo.silence import Silence
     from gitlumo.store.journal import Journal
 
@@ -38,11 +40,14 @@ _OWN = {
 class Writing(Recorded):
     """The recording half of an experiment; how one begins and ends is :class:`gitlumo.Experiment`'s."""
 
+    repository: Repository
+    settings: Settings
     _journal: Journal | Silence
 
     def __init__(self, exp_name: str, test_name: str | None):
         super().__init__(exp_name, test_name)
         self._pid = os.getpid()
+        self._program: capture.Program | None = None  # what runs; None: what this process runs
         self._clock = 0.0
         self._lock = signals.Lock()
         self._metrics: dict[str, Metric] = {}
@@ -228,6 +233,20 @@ class Writing(Recorded):
     def _save(self, key: str, value: Any) -> None:
         self._journal.save(layout.info_path(key), values.to_bytes(values.encode(value)))
 
+    def _record_process(self) -> None:
+        """Before the run is registered: without it nobody could ever find it dead."""
+        pinfo, masked = capture.process(self.settings.hostname, self.repository.location.work_tree, self._program)
+        self._put("pinfo", values.encode(pinfo))
+        self._note_masked(masked)
+
+    def _record_surroundings(self) -> None:
+        root, program = self.repository.location.work_tree, self._program or capture.this_program(notebook.path())
+        own = self._program is None
+        found, masked = capture.surroundings(root, program, own, self._roots, self.settings.env)
+        for key, facts in found.items():
+            self._put(key, values.encode(facts))
+        self._note_masked(masked)
+
     def dump_note(self, note: str) -> None:
         """Write the run's note, in place of the one before; of a run that was read: by an edit."""
         text = arguments.text_bytes("note", note)
@@ -298,6 +317,13 @@ class Writing(Recorded):
         elif self._lumo_dir and os.getpid() == self._pid:  # our own: it goes on, whatever the ledger says
             with self._safely("Ledger"):
                 super()._edit(kind, value)
+
+    def _facts(self, kind: str) -> dict[str, Any]:
+        """What the event's subject says: parameters at the start, then metrics."""
+        if kind != "start":
+            return record.best_facts(self.metrics)
+        params = self.load_info("params")
+        return {k: v for k, v in params.items() if isinstance(v, (int, float, str))} if isinstance(params, dict) else {}
 
     # Guards
 

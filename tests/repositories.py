@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 PAGE = Path(__file__).parent.parent / "docs/repositories.md"
-COLUMNS = ("record", "list", "show", "clone")
+COLUMNS = ("record", "list", "show", "clone", "share")
 REF = "refs/heads/lumo_experiments"
 TRAIN = """
 import gitlumo
@@ -315,6 +315,11 @@ def row(kind: str, folder: Path, state: Callable[[Path], Any], fsck: Callable[[P
     assert is_bare or state(place) == before, "the work tree, or what git knows of it, has changed"
     fsck(place)
     cells["clone"] = _cloned(place, folder / "clone", listed.stdout, fsck)
+    cells["share"] = _shared(place, folder / "clone", folder / "hub.git", fsck)
+    after = (
+        None if is_bare else state(place) | {"refs": before and before["refs"]}
+    )  # a fetch moves remote-tracking ones
+    assert after == before, "sharing has changed the work tree"
     return cells
 
 
@@ -387,6 +392,23 @@ def _cloned(place: Path, copy: Path, listed: str, fsck: Callable[[Path], None]) 
     return yes if seen == "yes" else seen
 
 
+def _shared(place: Path, other: Path, hub: Path, fsck: Callable[[Path], None]) -> str:
+    """Push to where it came from, or else to a new bare repository; pull what another clone has recorded meanwhile."""
+    if not git("remote", cwd=place):
+        form = git("rev-parse", "--show-object-format", cwd=place)
+        git("init", "-q", "--bare", f"--object-format={form}", hub, cwd=place.parent)
+        git("remote", "add", "hub", hub, cwd=place)
+    git("remote", "add", "there", git("remote", "get-url", git("remote", cwd=place), cwd=place), cwd=other)
+    assert _run([sys.executable, "-c", TRAIN], other).returncode == 0
+    for words, where in [(["push"], place), (["push", "there"], other), (["pull"], place), (["push"], place)]:
+        done = _run(["git", "lumo", *words, "-q"], where)
+        if done.returncode or done.stderr:
+            return "no: " + done.stderr.strip().split("\n")[0].removeprefix("fatal: ")
+    assert git("rev-parse", REF, cwd=place) == git("rev-parse", REF, cwd=other)
+    fsck(place)
+    return _seen(_run(["git", "lumo", "log", "--json"], place), lambda out: len(json.loads(out)) == 2)
+
+
 def page(rows: dict[str, dict[str, str]]) -> str:
     """docs/repositories.md."""
     lines = ["| repository | " + " | ".join(COLUMNS) + " |", "| --- " * (len(COLUMNS) + 1) + "|"]
@@ -404,6 +426,8 @@ the suite compares each row with new ones.
   and `git fsck --strict` is clean.
 * **list**, **show**: `git lumo log` and `git lumo show @` there.
 * **clone**: `git clone` of it, in which `git lumo log` prints the same.
+* **share**: `git lumo push`, another clone pushes a run of its own, `git lumo pull`: both have both at one commit, and
+  nothing else has changed.
 
 """
 

@@ -40,7 +40,7 @@ def test_a_single_branch_clone_says_how_to_get_the_runs(repo, git, tmp_path, mon
     monkeypatch.chdir(tmp_path / "clone")
     said = git("lumo", "log").split("\n")
     assert "no runs yet" in said[0]
-    assert "does not fetch lumo_experiments from origin" in said[1]
+    assert "git fetch does not bring lumo_experiments from origin here" in said[1]
     subprocess.run(["sh", "-ec", said[2]], check=True, capture_output=True)
     assert exp.test_name in git("lumo", "log")
     git("clone", "-q", f"file://{repo}", tmp_path / "whole")

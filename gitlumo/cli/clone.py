@@ -13,6 +13,7 @@ from gitlumo.git import transport
 from gitlumo.git.process import WHERE
 from gitlumo.share import remotes
 from gitlumo.share.exchange import fetch
+from gitlumo.share.remotes import Home
 
 # Options of git clone that are handed on: with a value, and without.
 VALUED = {
@@ -58,9 +59,9 @@ def run(args: argparse.Namespace) -> int:
 
 def runs_of(opened: Opened, quiet: bool) -> str:
     """Bring the runs, where git has not brought them (a shallow or single-branch clone); says what is there."""
-    branch = opened.branch
+    home = Home(opened.repository, opened.settings)
     if opened.repository.refs.read(opened.settings.ref) is None:  # else it is bare
-        remote = remotes.choose(branch, None)
-        if remotes.tip(branch, remote) is None:
-            fetch(branch, remote, show(quiet))
-    return make_ready(opened) if branch.tips() else "there are no runs yet"
+        remote = remotes.choose(home, None)
+        if remotes.tip(home, remote) is None:
+            fetch(home, remote, show(quiet))
+    return make_ready(opened) if opened.branch.tips() else "there are no runs yet"

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
-from typing import TYPE_CHECKING
 
 from gitlumo.cli.command import VERBS, Parser, general_parser, move, parser_of
 from gitlumo.cli.terminal import printable
 from gitlumo.errors import LumoError
-
-if TYPE_CHECKING:
-    from gitlumo.cli.opening import Opened
-    from gitlumo.store.index import Index
+from gitlumo.git import nearby
+from gitlumo.store.index import FILE, Index, glance
 
 BASH = r"""# Completion of git-lumo for bash. In ~/.bashrc:  eval "$(git lumo completion bash)"
 
@@ -150,17 +148,27 @@ def _values(there: argparse.Namespace, asked: argparse.Action | None, word: str)
     if known is None:
         return {}
     with contextlib.suppress(LumoError, OSError):
-        from gitlumo.cli.opening import open_here
-
         move(there)
-        opened = open_here()
-        index = opened.index()
-        try:
-            return known(Asked(opened, index, asked, there.rest[1:], word))
-        finally:
-            if index is not None:
+        lumo_dir = _lumo_dir()
+        index = glance(lumo_dir)
+        if index is not None:
+            try:
+                return known(Asked(lumo_dir, index, asked, there.rest[1:], word))
+            finally:
                 index.close()
+        if known is _runs:
+            return dict(_fitting(_labels(), word))
+        return known(Asked("", None, asked, there.rest[1:], word))
     return {}
+
+
+def _lumo_dir() -> str:
+    common_dir = nearby.common_dir()
+    if common_dir is not None:
+        return os.path.join(common_dir, "lumo")
+    from gitlumo.git.repository import locate
+
+    return locate().lumo_dir
 
 
 @dataclass(frozen=True)
@@ -168,14 +176,14 @@ class Asked:
     """What is to be completed.
 
     Attributes:
-        opened: The repository.
-        index: The index; None where it is not of the tips that are there.
+        lumo_dir: gitlumo's folder in the repository; empty where there is no index.
+        index: The index, perhaps an old one; None where there is none.
         action: The option or operand.
         words: The words before it, after the verb.
         word: Its beginning.
     """
 
-    opened: Opened
+    lumo_dir: str
     index: Index | None
     action: argparse.Action
     words: list[str]
@@ -183,32 +191,48 @@ class Asked:
 
 
 def _runs(asked: Asked) -> dict[str, str]:
-    """Runs whose test_name, or else ``EXP_NAME/TEST_NAME``, begins with a word; no record of the ledger is read."""
-    labels = []
-    if asked.opened.is_recording:
-        from gitlumo.store.pending import pending_runs
+    """Runs whose test_name, or else ``EXP_NAME/TEST_NAME``, begins with a word: of the index, and younger ones."""
+    if asked.index is None:
+        return {}
+    where = "instr(place, ?) OR substr(place, 1, length(?)) = ?"
+    name = asked.word.rpartition("/")[2]
+    known = (run.label for run in asked.index.runs(where, [f"/{name}", asked.word, asked.word]))
+    return dict(_fitting(chain(_younger(asked.lumo_dir), known), asked.word))
 
-        labels = [pending.record.name for pending in pending_runs(asked.opened.branch)]
-    found: dict[str, str] = {}
-    for label in chain(reversed(labels), _published(asked)):
+
+def _fitting(labels: Iterable[str], word: str) -> Iterator[tuple[str, str]]:
+    found: set[str] = set()
+    for label in labels:
         exp_name, _, name = label.partition("/")
-        fits = [text for text in (name, label) if text.startswith(asked.word)]
-        found.update(dict.fromkeys(fits[:1], exp_name))
+        text = next((text for text in (name, label) if text.startswith(word)), None)
+        if text is not None and text not in found:
+            found.add(text)
+            yield text, exp_name
         if len(found) == SHOWN:
-            break
-    return found
+            return
 
 
-def _published(asked: Asked) -> Iterator[str]:
-    """``EXP_NAME/TEST_NAME`` of the ledger's runs, the newest first; at least of those that begin with the word."""
-    if asked.index is not None:
-        where = "instr(place, ?) OR substr(place, 1, length(?)) = ?"
-        _, _, name = asked.word.rpartition("/")
-        return (run.label for run in asked.index.runs(where, [f"/{name}", asked.word, asked.word]))
+def _younger(lumo_dir: str) -> Iterator[str]:
+    """``EXP_NAME/TEST_NAME`` of the runs that have got a folder here since the index was written, last one first."""
+    written = os.stat(os.path.join(lumo_dir, FILE)).st_mtime
+    labels: list[tuple[float, str]] = []
+    with contextlib.suppress(OSError):
+        for experiment in os.scandir(os.path.join(lumo_dir, "info")):
+            if experiment.stat().st_mtime >= written - 1:  # else nothing was made in it
+                labels += [(run.stat().st_mtime, f"{experiment.name}/{run.name}") for run in os.scandir(experiment)]
+    return (label for made, label in sorted(labels, reverse=True) if made >= written - 1)
+
+
+def _labels() -> Iterator[str]:
+    """``EXP_NAME/TEST_NAME`` of all runs, where there is no index: of the ledger, and of what is being recorded."""
+    from gitlumo.cli.opening import open_here
     from gitlumo.store import trees
+    from gitlumo.store.pending import pending_runs
 
-    view = asked.opened.branch.view()
-    return (place.label for place in reversed(list(trees.places(view.objects, view.tree))))
+    opened = open_here()
+    view = opened.branch.view()
+    yield from reversed([pending.record.name for pending in pending_runs(opened.branch)])
+    yield from (place.label for place in reversed(list(trees.places(view.objects, view.tree))))
 
 
 def _columns(asked: Asked) -> dict[str, str]:

@@ -76,6 +76,21 @@ def number(value: object) -> str:
     return str(value)
 
 
+def count(number: int, noun: str) -> str:
+    """``1 run``, ``2 runs``."""
+    return f"{number} {noun}{'s' if number != 1 else ''}"
+
+
+def size(count: int) -> str:
+    """A number of bytes in its greatest unit."""
+    number = float(count)
+    for unit in _SIZES:
+        if number < 1024 or unit == _SIZES[-1]:
+            break
+        number /= 1024
+    return f"{number:.0f} {unit}" if unit == "bytes" else f"{number:.1f} {unit}"
+
+
 def machine(found: Mapping[str, Any]) -> tuple[str, str]:
     """A recorded machine (``info/machine.json``) as two lines: its hardware, its software; empty where unknown."""
     cpus, usable, memory, gpus = (found.get(key) for key in ("cpus", "usable_cpus", "memory", "gpus"))
@@ -92,18 +107,3 @@ def machine(found: Mapping[str, Any]) -> tuple[str, str]:
     python = f"{found.get('implementation', 'python')} {found['python']}" if found.get("python") else None
     software = [found.get("os"), found.get("kernel"), found.get("arch"), python]
     return ", ".join(parts), ", ".join(str(part) for part in software if part)
-
-
-def count(number: int, noun: str) -> str:
-    """``1 run``, ``2 runs``."""
-    return f"{number} {noun}{'s' if number != 1 else ''}"
-
-
-def size(count: int) -> str:
-    """A number of bytes in its greatest unit."""
-    number = float(count)
-    for unit in _SIZES:
-        if number < 1024 or unit == _SIZES[-1]:
-            break
-        number /= 1024
-    return f"{number:.0f} {unit}" if unit == "bytes" else f"{number:.1f} {unit}"

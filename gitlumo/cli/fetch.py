@@ -9,6 +9,7 @@ from gitlumo.cli.terminal import printable
 from gitlumo.cli.wire import interruptible, show
 from gitlumo.share import remotes
 from gitlumo.share.exchange import Fetched, fetch
+from gitlumo.share.remotes import Home
 
 
 def options(parser: argparse.ArgumentParser) -> None:
@@ -20,8 +21,9 @@ def options(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Fetch, and say what came."""
     opened = open_here()
+    home = Home(opened.repository, opened.settings)
     with interruptible("fetch"):
-        fetched = fetch(opened.branch, remotes.choose(opened.branch, args.remote), show(args.quiet))
+        fetched = fetch(home, remotes.choose(home, args.remote), show(args.quiet))
     if not args.quiet:
         for line in told(opened, fetched):
             print(printable(line))

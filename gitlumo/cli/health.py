@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import os
 import platform
 import re
@@ -19,6 +20,7 @@ from gitlumo.cli.opening import Opened
 from gitlumo.errors import LumoError
 from gitlumo.git import pack, process
 from gitlumo.git.objects import read_commit
+from gitlumo.share.remotes import apart
 from gitlumo.store import layout, trees
 from gitlumo.store.upkeep import Upkeep, owner_is_gone
 
@@ -48,7 +50,7 @@ def examine(opened: Opened) -> Health:
     status = status_of(opened)
     upkeep = Upkeep(opened.repository, opened.settings)
     health = Health(dict(_facts(opened, status)))
-    for check in (_git, _identity, _roots, _packs, _branch, _hooks):
+    for check in (_git, _identity, _roots, _packs, _branch, _refspecs, _hooks):
         try:
             health.problems += check(upkeep)
         except LumoError as error:
@@ -150,11 +152,30 @@ def _branch(upkeep: Upkeep) -> Iterator[Problem]:
     versions = read_commit(upkeep.repository.objects, tip).trailers("Lumo-Format") if tip else []
     if max((int(v) for v in versions if v.isdecimal()), default=0) > layout.VERSION:
         yield Problem("the ledger is of a later format than this gitlumo knows", "install a newer gitlumo")
-    lock = upkeep.branch_lock
-    age = _age(lock)
-    if age > LOCK_SECONDS:
-        held = f"{lock} has been there for {facts.span(age)}: while it is, no run can be published"
-        yield Problem(held, f"rm {shlex.quote(lock)}   # if no git is running here")
+    common = upkeep.repository.location.common_dir
+    fetched = [os.path.join(common, "refs/remotes", name, f"{upkeep.settings.branch}.lock")
+               for name in upkeep.repository.remote_names()]  # fmt: skip
+    for lock, what in [(upkeep.branch_lock, "published"), *((lock, "fetched") for lock in fetched)]:
+        age = _age(lock)
+        if age > LOCK_SECONDS:
+            held = f"{lock} has been there for {facts.span(age)}: while it is, no run can be {what}"
+            yield Problem(held, f"rm {shlex.quote(lock)}   # if no git is running here")
+
+
+def _refspecs(upkeep: Upkeep) -> Iterator[Problem]:
+    """Fetches that write the local branch, and forced pushes: both lose runs once ledgers have grown apart."""
+    repository, ref = upkeep.repository, upkeep.settings.ref
+    for remote in repository.remote_names():
+        spec = repository.overwriting(remote, ref)
+        if spec:
+            lost = "loses runs that are only here" if spec.startswith("+") else "fails once both have new runs"
+            yield Problem(f"'git fetch {remote}' writes {ref} itself ({spec}), and {lost}", apart(remote))
+        for spec in repository.config.get(f"remote.{remote}.push", []):
+            if spec.startswith("+") and fnmatch.fnmatchcase(ref, spec[1:].partition(":")[0]):
+                what = f"'git push {remote}' forces {ref} ({spec}), and loses runs that are only there"
+                yield Problem(
+                    what, f"git config --unset-all remote.{remote}.push; share them with git lumo push {remote}"
+                )
 
 
 def _packs(upkeep: Upkeep) -> Iterator[Problem]:
@@ -207,8 +228,8 @@ def _clone(upkeep: Upkeep) -> Iterator[Problem]:
         what = "this is a shallow clone: the code of older runs may be missing here"
         yield Problem(what, "git fetch --unshallow")
     for remote in repository.remotes_without(upkeep.settings.ref):
-        mend = f"git remote set-branches --add {remote} {branch} && git fetch {remote}"
-        yield Problem(f"'git fetch {remote}' does not bring {branch} along", mend)
+        what = f"'git fetch {remote}' does not bring {branch} along; 'git lumo pull {remote}' does"
+        yield Problem(what, f"git remote set-branches --add {remote} {branch} && git fetch {remote}")
 
 
 def _file_locks(upkeep: Upkeep) -> Iterator[Problem]:

@@ -15,8 +15,7 @@ from gitlumo.cli.terminal import printable
 from gitlumo.errors import LumoError
 
 if TYPE_CHECKING:
-    from gitlumo.share.remotes import Remote
-    from gitlumo.store.branch import Branch
+    from gitlumo.share.remotes import Home, Remote
 
 _NOTHING = re.compile(r"0+")
 _DRY = re.compile(r"--dry-run|-[a-zA-Z46]*n[a-zA-Z46]*")
@@ -54,19 +53,19 @@ def _share(name: str, pushed: list[list[str]]) -> list[str]:
     from gitlumo.cli.wire import show
     from gitlumo.share import exchange, remotes
     from gitlumo.share.leaving import look
-    from gitlumo.store.ledger import Ledger
 
     opened = open_here()
     deletes_only = bool(pushed) and all(_NOTHING.fullmatch(id) for _, id, _, _ in pushed)
     has_ledger = any(opened.settings.ref in (ref, there) for ref, _, there, _ in pushed)
     if deletes_only or has_ledger or name not in opened.repository.remote_names() or _is_dry():
         return []
-    ledger = Ledger(opened.repository, opened.settings)
-    remote = remotes.choose(ledger, name)
-    there = remotes.tip(ledger, remote)
-    if there is None and remote != _usual(ledger):
+    home = remotes.Home(opened.repository, opened.settings)
+    remote = remotes.choose(home, name)
+    known = remotes.tips(home)
+    there = remotes.tip(home, remote, known)
+    if there is None and remote != _usual(home):
         return []  # where code is deployed nobody wants runs
-    if not ledger.tips() or exchange.ready(ledger) == there:
+    if not (known or home.is_recording) or exchange.ready(home, known=known) == there:
         return []
     told: list[str] = []
 
@@ -79,16 +78,16 @@ def _share(name: str, pushed: list[list[str]]) -> list[str]:
             )
         told[:] = lines(leaving, remote)
 
-    exchange.push(ledger, remote, approve, show())
+    exchange.push(home, remote, approve, show())
     return told[:1] or [f"{remote.name} has all runs"]
 
 
-def _usual(ledger: Branch) -> Remote | None:
+def _usual(home: Home) -> Remote | None:
     """The remote with which runs are shared if nobody says another."""
     from gitlumo.share import remotes
 
     try:
-        return remotes.choose(ledger, None)
+        return remotes.choose(home, None)
     except LumoError:
         return None
 

@@ -86,7 +86,7 @@ def is_missing(repository: Repository) -> bool:
     if not on:
         return False
     try:
-        return not hook_files.has_block(os.path.join(hook_files.folder(repository), name_for(repository)))
+        return hook_files.find(os.path.join(hook_files.folder(repository), name_for(repository))) is None
     except LumoError:
         return True
 

@@ -144,8 +144,8 @@ def run(args: argparse.Namespace) -> int:
             out.line("no runs yet; try: with gitlumo.SimpleExperiment('digits') as exp: exp.log({'acc': .93})")
             branch = opened.settings.branch
             for remote in map(printable, opened.repository.remotes_without(f"refs/heads/{branch}")):
-                out.line(f"this clone does not fetch {branch} from {remote}; if there are runs, they come by:")
-                out.line(f"  git remote set-branches --add {remote} {branch} && git fetch {remote}")
+                out.line(f"git fetch does not bring {branch} from {remote} here; if there are runs, they come by:")
+                out.line(f"  git lumo pull {remote}")
     for row in rows:
         if row.trouble:
             print(f"warning: {printable(row.trouble)}", file=sys.stderr)

@@ -10,11 +10,10 @@ from gitlumo.cli.opening import Opened, open_here
 from gitlumo.cli.terminal import printable
 from gitlumo.cli.wire import interruptible, show
 from gitlumo.errors import LumoError
-from gitlumo.git.objects import Staging, read_commit
-from gitlumo.share import noting, remotes
+from gitlumo.git import process
+from gitlumo.share import remotes
 from gitlumo.share.exchange import Pulled, pull
-from gitlumo.store import trees
-from gitlumo.store.ledger import Ledger
+from gitlumo.share.remotes import Home
 
 
 def options(parser: argparse.ArgumentParser) -> None:
@@ -25,20 +24,27 @@ def options(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Pull, and say what came."""
     opened = open_here()
-    ledger = Ledger(opened.repository, opened.settings)
+    home = Home(opened.repository, opened.settings)
     with interruptible("pull"):
-        pulled = pull(ledger, remotes.choose(ledger, args.remote), show(args.quiet))
-        update_notes(ledger)
+        pulled = pull(home, remotes.choose(home, args.remote), show(args.quiet))
+        if pulled.after:
+            update_notes(home, pulled.after)
     if not args.quiet:
         for line in told(opened, pulled):
             print(printable(line))
     return 0
 
 
-def update_notes(ledger: Ledger) -> None:
+def update_notes(home: Home, tip: str) -> None:
     """Bring the notes up to the ledger; they are a view of it, and what is wrong with them is no failure of a pull."""
+    form = "--format=%(trailers:key=Lumo-Ledger,valueonly,separator=)"
+    words = [*home.repository.git_args, "log", "-1", form, "refs/notes/lumo", "--"]
+    if process.run(words, check=False).out.strip() == tip.encode():  # as mostly: nothing is read
+        return
+    from gitlumo.share import noting
+
     try:
-        noting.update(ledger)
+        noting.update(home.ledger)
     except (LumoError, OSError) as error:
         what = printable(str(error).partition("\n")[0])
         print(f"warning: refs/notes/lumo could not be brought up to date: {what}", file=sys.stderr)
@@ -59,6 +65,9 @@ def told(opened: Opened, pulled: Pulled) -> list[str]:
 
 def changes(opened: Opened, before: str | None, after: str) -> tuple[int, int]:
     """How many runs one commit of the ledger has that another lacks, and how many are not the same in both."""
+    from gitlumo.git.objects import Staging, read_commit
+    from gitlumo.store import trees
+
     objects = Staging(opened.repository.objects)
     a, b = (read_commit(objects, id).tree if id else None for id in (before, after))
     found = [(x, y) for path, x, y in trees.unit_differences(objects, a, b) if path.count("/") > 1]

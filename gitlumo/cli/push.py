@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gitlumo.cli import facts
 from gitlumo.cli.opening import Opened, open_here
 from gitlumo.cli.terminal import printable, shorten
 from gitlumo.cli.wire import interruptible, show
 from gitlumo.errors import LumoError, NoSuchRun, UsageError
-from gitlumo.share import noting, remotes
+from gitlumo.share import remotes
 from gitlumo.share.exchange import Pushed, push, ready
 from gitlumo.share.leaving import Leaving, look
-from gitlumo.share.remotes import Remote
-from gitlumo.share.selection import Selection
-from gitlumo.store.ledger import Ledger
-from gitlumo.store.record import Record
+from gitlumo.share.remotes import Home, Remote
+
+if TYPE_CHECKING:
+    from gitlumo.share.selection import Selection
+    from gitlumo.store.record import Record
 
 RUNS_SHOWN = 10
 FILES_SHOWN = 8
@@ -39,25 +41,28 @@ def options(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Show what leaves, push, and say what was done."""
     opened = open_here()
-    ledger = Ledger(opened.repository, opened.settings)
+    home = Home(opened.repository, opened.settings)
     name, wanted = _split([args.remote, *args.exp] if args.remote else [], opened)
     if args.notes and wanted:
         raise UsageError("--notes tells of all runs: it does not go with some EXP alone")
-    remote = remotes.choose(ledger, name)
-    selection = Selection(ledger, remote, [_run(opened, text) for text in wanted]) if wanted else None
+    remote = remotes.choose(home, name)
+    selection = _selection(opened, home, remote, wanted) if wanted else None
     approval = _Approval(opened, remote, args)
+    os.environ["LUMO_PUSHING"] = "1"  # our own pre-push hook has nothing to add
     choose = selection.commit if selection else None
     sent = False
     try:
         if args.dry_run:
-            approval(ready(ledger, choose))
+            approval(ready(home, choose))
             if not (approval.something or args.quiet or args.json):
                 print(printable(f"nothing would leave: {remote.name} has it all"))
             return 0
         with interruptible("push"):
-            pushed = push(ledger, remote, approval, show(args.quiet or args.json), choose)
+            pushed = push(home, remote, approval, show(args.quiet or args.json), choose)
             if args.notes:
-                noting.push(ledger, remote, show(args.quiet or args.json))
+                from gitlumo.share import noting
+
+                noting.push(home.ledger, remote, show(args.quiet or args.json))
         sent = True
     finally:
         if selection:
@@ -72,6 +77,12 @@ def _split(words: list[str], opened: Opened) -> tuple[str | None, list[str]]:
     if words and words[0] in opened.repository.remote_names():
         return words[0], words[1:]
     return None, words
+
+
+def _selection(opened: Opened, home: Home, remote: Remote, wanted: list[str]) -> Selection:
+    from gitlumo.share.selection import Selection
+
+    return Selection(home, remote, [_run(opened, text) for text in wanted])
 
 
 def _run(opened: Opened, text: str) -> Record:

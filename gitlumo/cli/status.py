@@ -132,12 +132,12 @@ def _ledger(out: Screen, status: Status) -> Iterator[str]:
         if remote.ahead is None or remote.behind is None:
             yield f"  {name}: git cannot compare with it (git lumo doctor)"
         elif remote.ref is None:
-            yield f'  {name}: has no ledger, as far as is known here (use "git push {name} {status.branch}")'
+            yield f'  {name}: has no ledger, as far as is known here (use "git lumo push {name}")'
         elif remote.behind:
             ahead = f"{_count(remote.ahead)} to push, " if remote.ahead else ""
-            yield f'  {name}: {ahead}{_count(remote.behind)} to take in (use "git lumo recover")'
+            yield f'  {name}: {ahead}{_count(remote.behind)} to take in (use "git lumo pull {name}")'
         elif remote.ahead:
-            yield f'  {name}: {_count(remote.ahead)} to push (use "git push {name} {status.branch}")'
+            yield f'  {name}: {_count(remote.ahead)} to push (use "git lumo push {name}")'
         else:
             yield f"  {name}: up to date"
 

@@ -44,9 +44,9 @@ def is_shared(repository: Repository, path: str) -> bool:
     return not any(real == top or real.startswith(top + os.sep) for top in tops)
 
 
-def has_block(path: str) -> bool:
-    """Whether our lines are in a hook."""
-    return _BLOCK.search(_read(path)) is not None
+def find(path: str) -> str | None:
+    """The file that has our lines: a hook, or what pre-commit has put aside of it and calls."""
+    return next((each for each in (path, path + ".legacy") if _BLOCK.search(_read(each))), None)
 
 
 def install(path: str, script: bytes, program_dir: str | None = None) -> bool:
@@ -65,6 +65,7 @@ def install(path: str, script: bytes, program_dir: str | None = None) -> bool:
         OSError: If it cannot be written; then nothing has changed.
     """
     head, block = _parts(script, program_dir)
+    path = find(path) or path
     if not os.path.lexists(path):
         os.makedirs(os.path.dirname(path), exist_ok=True)
         _write(path, head + block, 0o755)
@@ -98,6 +99,7 @@ def remove(path: str) -> bool:
     Raises:
         OSError: If it cannot be written.
     """
+    path = find(path) or path
     data = _read(path)
     if not _BLOCK.search(data):
         return False

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from gitlumo.git import process
 from gitlumo.git.repository import Repository
+
+LARGEST = 8 * 1024**2  # bytes of a file whose content is read
 
 
 @dataclass(frozen=True)
@@ -14,21 +17,19 @@ class Sent:
     """One object that is to be sent.
 
     Attributes:
-        id: Its id.
-        kind: ``commit``, ``tree``, ``blob`` or ``tag``.
-        size: Its content, in bytes.
-        stored: What it takes in the database here, in bytes: about what it takes on the wire.
+        kind: ``commit``, ``tree``, ``blob`` or ``tag``; of a file over :data:`LARGEST` ``large``.
+        stored: What it takes in the database here, in bytes: about what it takes on the wire; 0 of a large file.
         path: A path at which it lies; empty for a commit and for a root tree.
+        data: Its content; of a large file nothing.
     """
 
-    id: str
     kind: str
-    size: int
     stored: int
     path: str
+    data: bytes
 
 
-def outgoing(repository: Repository, commit: str, remote: str) -> list[Sent]:
+def outgoing(repository: Repository, commit: str, remote: str) -> Iterator[Sent]:
     """The objects that a push of a commit sends, as far as the remote was last seen: commits first, the newest first.
 
     In a partial clone what the remote has promised is there already, and nothing is fetched to find that out.
@@ -37,18 +38,19 @@ def outgoing(repository: Repository, commit: str, remote: str) -> list[Sent]:
         GitError: If objects are missing.
     """
     promised = ["--exclude-promisor-objects"] if repository.is_partial else []
-    words = ["rev-list", "--objects", *promised, commit, "--not", f"--remotes={_literal(remote)}"]
+    limit = [f"--filter=blob:limit={LARGEST}", "--filter-print-omitted"]
+    words = ["rev-list", "--objects", *limit, *promised, commit, "--not", f"--remotes={_literal(remote)}"]
     listed = process.run([*repository.git_args, *words]).out
-    if not listed:
-        return []
-    form = "--batch-check=%(objectname) %(objecttype) %(objectsize) %(objectsize:disk) %(rest)"
-    lines = process.run([*repository.git_args, "cat-file", form], stdin=listed).out.split(b"\n")[:-1]
-    return [_sent(line) for line in lines]
-
-
-def _sent(line: bytes) -> Sent:
-    id, kind, size, stored, path = os.fsdecode(line).split(" ", 4)
-    return Sent(id, kind, int(size), int(stored), path)
+    large = [line for line in listed.split(b"\n") if line.startswith(b"~")]
+    kept = b"".join(line + b"\n" for line in listed.split(b"\n") if line and not line.startswith(b"~"))
+    if kept:
+        form = "--batch=%(objecttype) %(objectsize) %(objectsize:disk) %(rest)"
+        with process.reading([*repository.git_args, "cat-file", form], kept) as out:
+            while line := out.readline():
+                kind, size, stored, path = os.fsdecode(line[:-1]).split(" ", 3)
+                data = out.read(int(size) + 1)[:-1]
+                yield Sent(kind, int(stored), path, data)
+    yield from (Sent("large", 0, "", b"") for _ in large)
 
 
 def _literal(name: str) -> str:

@@ -7,8 +7,10 @@ import os
 import select
 import signal
 import subprocess
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import IO
 
 from gitlumo.errors import GitError
 
@@ -124,6 +126,34 @@ def run(
     if check and result.status != 0:
         raise GitError(result.message)
     return result
+
+
+@contextlib.contextmanager
+def reading(args: Sequence[str], stdin: bytes) -> Iterator[IO[bytes]]:
+    """Run ``git <args>``, and yield what it prints as it comes, for output that is not to be held in memory.
+
+    Args:
+        args: Arguments after ``git``.
+        stdin: What it reads.
+
+    Raises:
+        GitError: If it failed.
+    """
+    with tempfile.TemporaryFile() as words:
+        words.write(stdin)
+        words.seek(0)
+        child = subprocess.Popen(
+            ["git", *args], stdin=words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment()
+        )
+    assert child.stdout is not None
+    try:
+        with child.stdout:
+            yield child.stdout
+    except BaseException:
+        kill(child, group=False)
+        raise
+    if child.wait() != 0:
+        raise GitError(f"git {' '.join(args[-2:])} ended with status {child.returncode}")
 
 
 def ask(args: Sequence[str], *, cwd: str | None = None, env: Mapping[str, str] | None = None) -> Result:

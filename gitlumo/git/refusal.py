@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from gitlumo.errors import RemoteError
+from gitlumo.errors import ConnectionBroken, RemoteError
 from gitlumo.git.process import Result
 from gitlumo.privacy import mask_text
 
@@ -15,11 +15,14 @@ _NOISE = re.compile(
     r"hint: |To |error: failed to push some refs|Please make sure you have the correct access|and the repository exists"
     r"|fatal: Could not read from remote repository|fatal: the remote end hung up unexpectedly|Everything up-to-date"
 )
-_NETWORK = (
-    r"Failed to connect|Connection (?:refused|timed out|reset|closed)|Operation timed out|Network is unreachable"
-    r"|No route to host|early EOF|RPC failed|hung up unexpectedly|unexpected disconnect|Recv failure|Send failure"
-    r"|transfer closed|unable to connect|Broken pipe|bad packet|invalid index-pack output|Empty reply from server"
-    r"|unpack-objects (?:failed|died)|Could not connect|returned error: 50[0-9]|remote helper .* aborted"
+_UNREACHABLE = (
+    r"Failed to connect|Connection (?:refused|timed out)|Operation timed out|Network is unreachable|No route to host"
+    r"|unable to connect|Could not connect"
+)
+_BROKEN = (
+    r"early EOF|RPC failed|hung up unexpectedly|unexpected disconnect|Recv failure|Send failure|transfer closed"
+    r"|Connection (?:reset|closed)|Broken pipe|bad packet|invalid index-pack output|Empty reply from server"
+    r"|unpack-objects (?:failed|died)|returned error: 50[0-9]|remote helper .* aborted|inflate returned"
 )
 # (words of git, curl, ssh or a server, lower case or not; what that means; what to do), the first that fits.
 # {remote} is the remote, {host} what the words say of a host, {url} the command that shows its address.
@@ -92,7 +95,8 @@ _CAUSES = (
         "{remote} was moved by others again and again, or keeps the branch locked",
         "type the same again in a moment",
     ),
-    (_NETWORK, "{remote}: the connection failed or broke off", "type the same again; nothing is lost"),
+    (_UNREACHABLE, "{remote} cannot be reached", "is the address right, and the network up?  {url}"),
+    (_BROKEN, "{remote}: the connection broke off", "type the same again; nothing is lost"),
 )  # fmt: skip
 
 
@@ -121,14 +125,15 @@ def error_of(done: Result, remote: str, refused: Sequence[str], verb: str) -> Re
                 "be": "be read, but not written to" if verb == PUSH else "not be read",
                 "where": " there" if re.search(r"^remote: |unpack|\[remote rejected\]", text, re.MULTILINE) else "",
             }
-            return _error(what.format(**facts), told, hint.format(**facts).rstrip("; ").removesuffix(" "))
-    return _error(f"{name}: git could not {verb} it", told, "")
+            kind = ConnectionBroken if words == _BROKEN else RemoteError
+            return kind(_text(what.format(**facts), told, hint.format(**facts).rstrip("; ")))
+    return RemoteError(_text(f"{name}: git could not {verb} it", told, ""))
 
 
 def _is_progress(line: str) -> bool:
     return re.match(r"(?:remote: )?[A-Z][a-z]+(?: [a-z]+)*: +\d+% |(?:remote: )?Total \d+", line) is not None
 
 
-def _error(what: str, told: Sequence[str], hint: str) -> RemoteError:
+def _text(what: str, told: Sequence[str], hint: str) -> str:
     words = [f"  {mask_text(line)}" for line in dict.fromkeys(told)][-_LINES:]
-    return RemoteError("\n".join([what, *words, *([hint] if hint else [])]))
+    return "\n".join([what, *words, *([hint] if hint else [])])

@@ -244,6 +244,11 @@ class Repository:
             if specs and not any(fnmatch.fnmatchcase(ref, spec.lstrip("+").partition(":")[0]) for spec in specs)
         ]
 
+    def overwriting(self, remote: str, ref: str) -> str | None:
+        """The refspec with which a fetch from a remote, and git after a push, writes a local ref, as in a mirror."""
+        specs = self.config.get(f"remote.{remote}.fetch", [])
+        return next((spec for spec in specs if fnmatch.fnmatchcase(ref, spec.partition(":")[2] or " ")), None)
+
     def remote_urls(self) -> dict[str, str]:
         """URL of each configured remote."""
         urls = {name: self.config.get(f"remote.{name}.url") for name in self.remote_names()}

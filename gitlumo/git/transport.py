@@ -33,15 +33,26 @@ _MOVED = re.compile(
 _CLONING = re.compile(r"^Cloning into (?:bare repository )?'(.*)'\.\.\.$", re.MULTILINE)
 
 
-def push(repository: Repository, remote: str, commit: str, ref: str, show: Show | None = None) -> None:
+def push(repository: Repository, remote: str, commit: str, ref: str, tracking: str, show: Show | None = None) -> None:
     """Move a remote's ref to a commit, if that is a fast-forward.
+
+    Args:
+        repository: This repository.
+        remote: The remote.
+        commit: The commit.
+        ref: The ref there.
+        tracking: The remote-tracking ref here, which git moves along, also where no fetch does (a single-branch clone).
+        show: See :data:`Show`.
 
     Raises:
         RemoteMoved: If it is not: the remote has what the commit does not.
         RemoteError: If the remote cannot be reached, or refuses.
     """
-    alone = ("-c", f"remote.{remote}.mirror=false", "push", "--no-follow-tags", "--recurse-submodules=no")
-    done = _talk([*repository.git_args, *alone, "--porcelain", *_progress(show), "--", remote, f"{commit}:{ref}"], show)
+    config = ("-c", f"remote.{remote}.mirror=false", "-c", f"remote.{remote}.fetch=+{ref}:{tracking}")
+    alone = ("push", "--no-follow-tags", "--recurse-submodules=no")
+    done = _talk(
+        [*repository.git_args, *config, *alone, "--porcelain", *_progress(show), "--", remote, f"{commit}:{ref}"], show
+    )
     refused = [line for line in done.out.decode("utf-8", "replace").split("\n") if line.startswith("!")]
     if any(_MOVED.search(line) for line in refused):
         raise RemoteMoved(str(refusal.error_of(done, remote, refused, refusal.PUSH)))
@@ -67,13 +78,20 @@ def fetch(
         RemoteError: If the remote cannot be reached, or refuses.
     """
     options = ["--no-tags", "--no-write-fetch-head", "--no-auto-maintenance", "--recurse-submodules=no", "--no-prune"]
+    options.append(
+        "--refmap="
+    )  # else git also updates what remote.*.fetch says: in a mirror the local branch, by force
     if depth is not None:
         options.append(f"--depth={depth}")
-    words = ["fetch", *options, *_progress(show), "--", remote, f"+{ref}:{target}"]
-    done = _talk([*repository.git_args, *words], show)
+    talk([*repository.git_args, "fetch", *options], remote, [f"+{ref}:{target}"], show)
+
+
+def talk(args: Sequence[str], remote: str, refspecs: Sequence[str], show: Show | None) -> None:
+    """Run a ``git ... fetch ...`` of some refspecs; raises what :func:`fetch` does."""
+    done = _talk([*args, *_progress(show), "--", remote, *refspecs], show)
     if done.status != 0:
         error = refusal.error_of(done, remote, (), refusal.FETCH)
-        raise NoRemoteRef(str(error)) if f"couldn't find remote ref {ref}" in done.message else error
+        raise NoRemoteRef(str(error)) if "couldn't find remote ref " in done.message else error
 
 
 def clone(arguments: Sequence[str], url: str, folder: str | None, show: Show | None = None) -> str:

@@ -8,16 +8,12 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from gitlumo.errors import LumoError, MissingObject, NoRemoteRef, RefMoved, RemoteMoved
+from gitlumo.errors import ConnectionBroken, GitError, LumoError, NoRemoteRef, RemoteMoved
 from gitlumo.git import transport
-from gitlumo.git.partial import bring
+from gitlumo.git.tips import Tip, are_in
 from gitlumo.git.transport import Show
 from gitlumo.share import remotes
-from gitlumo.share.remotes import Remote
-from gitlumo.store import journal
-from gitlumo.store.branch import Branch
-from gitlumo.store.ledger import Ledger
-from gitlumo.store.recovery import recover
+from gitlumo.share.remotes import Home, Remote
 
 ATTEMPTS = 30
 STANDSTILLS = 3  # refusals in a row while the remote does not move: that is no race
@@ -71,7 +67,7 @@ class Pushed:
     after: str
 
 
-def fetch(branch: Branch, remote: Remote, show: Show | None = None) -> Fetched:
+def fetch(home: Home, remote: Remote, show: Show | None = None) -> Fetched:
     """Bring a remote's ledger up to date here, in its remote-tracking branch.
 
     A shallow clone that has no ledger yet takes only its tip: the whole history would bring all code along.
@@ -80,40 +76,59 @@ def fetch(branch: Branch, remote: Remote, show: Show | None = None) -> Fetched:
         RemoteError: If the remote cannot be reached.
         NotALedger: If its branch holds something else.
     """
-    repository = branch.repository
-    before = repository.refs.read(remote.tracking)
-    is_first = before is None and repository.refs.read(branch.settings.ref) is None
-    depth = 1 if is_first and repository.is_shallow else None
+    return _fetch(home, remote, show, remotes.tips(home))[0]
+
+
+def _fetch(home: Home, remote: Remote, show: Show | None, known: dict[str, Tip]) -> tuple[Fetched, dict[str, Tip]]:
+    """The same; also what :func:`gitlumo.share.remotes.tips` answers afterwards."""
+    before = known[remote.tracking].commit if remote.tracking in known else None
+    is_first = before is None and home.settings.ref not in known
+    depth = 1 if is_first and home.repository.is_shallow else None
     try:
-        transport.fetch(repository, remote.name, remote.ref, remote.tracking, show, depth=depth)
+        transport.fetch(home.repository, remote.name, remote.ref, remote.tracking, show, depth=depth)
     except NoRemoteRef:
-        return Fetched(remote, before, None, rewritten=False)
-    after = repository.refs.read(remote.tracking)
-    if after == before:
-        return Fetched(remote, before, after, rewritten=False)
-    repository.objects.refresh()
-    after = remotes.tip(branch, remote)
-    rewritten = bool(before and after) and not repository.objects.is_ancestor(before or "", after or "")
-    return Fetched(remote, before, after, rewritten)
+        return Fetched(remote, before, None, rewritten=False), known
+    except ConnectionBroken as broken:
+        if depth or home.repository.is_partial:
+            raise
+        _fetch_in_pieces(home, remote, show, broken)
+    home.repository.close()  # its packs have changed
+    now = remotes.tips(home)
+    after = remotes.tip(home, remote, now)
+    rewritten = before and after and not are_in(home.repository, [before], after)
+    return Fetched(remote, before, after, rewritten=bool(rewritten)), now
 
 
-def pull(ledger: Ledger, remote: Remote, show: Show | None = None) -> Pulled:
+def _fetch_in_pieces(home: Home, remote: Remote, show: Show | None, broken: ConnectionBroken) -> None:
+    """Go on with a fetch that broke off; if that is not possible, say why it did."""
+    from gitlumo.git import piecewise
+
+    try:
+        piecewise.fetch(home.repository, remote.name, remote.ref, remote.tracking, show)
+    except GitError:
+        raise broken from None
+
+
+def pull(home: Home, remote: Remote, show: Show | None = None) -> Pulled:
     """Fetch a remote's ledger, and join it with the local one.
 
     Raises:
         RemoteError: If the remote cannot be reached.
         LumoError: If the ledger cannot be written.
     """
-    before = ledger.repository.refs.read(ledger.settings.ref)
-    fetched = fetch(ledger, remote, show)
-    after = _settle(ledger, fetched.after)
-    if after and after != before and ledger.repository.is_partial:
-        bring(ledger.repository, [tip for tip in (before, after) if tip])  # now, while the remote can be reached
+    known = remotes.tips(home)
+    before = known[home.settings.ref].commit if home.settings.ref in known else None
+    fetched, known = _fetch(home, remote, show, known)
+    after = _settle(home, known)
+    if after and after != before and home.repository.is_partial:
+        from gitlumo.git.partial import bring
+
+        bring(home.repository, [tip for tip in (before, after) if tip])  # now, while the remote can be reached
     return Pulled(fetched, before, after)
 
 
 def push(
-    ledger: Ledger,
+    home: Home,
     remote: Remote,
     approve: Callable[[str], None],
     show: Show | None = None,
@@ -122,7 +137,7 @@ def push(
     """Send the ledger to a remote, joined with what the remote has.
 
     Args:
-        ledger: The ledger.
+        home: The repository here.
         remote: Where to.
         approve: Called before each attempt with the commit that is about to leave; what it raises ends the push.
         show: See :data:`gitlumo.git.transport.Show`.
@@ -132,64 +147,62 @@ def push(
         RemoteError: If the remote cannot be reached, refuses, or others are faster all the time.
         LumoError: If there is nothing to push, or the ledger cannot be written.
     """
-    repository = ledger.repository
-    before = remotes.tip(ledger, remote)
+    remotes.check_refspecs(home, remote)
+    known = remotes.tips(home)
+    before = remotes.tip(home, remote, known)
     if before is None:  # a branch of code of that name, which a run's code may even be ahead of, is not to be moved
-        before = fetch(ledger, remote, show).after
+        fetched, known = _fetch(home, remote, show, known)
+        before = fetched.after
     standstills = 0
     for attempt in range(ATTEMPTS):
-        commit = ready(ledger, choose)
+        commit = ready(home, choose, known)
         approve(commit)
         try:
-            transport.push(repository, remote.name, commit, remote.ref, show)
+            transport.push(home.repository, remote.name, commit, remote.ref, remote.tracking, show)
         except RemoteMoved:
             time.sleep(random.uniform(0, min(LONGEST_PAUSE, PAUSE * 2 ** min(attempt, 10))))
-            fetched = fetch(ledger, remote, show)
+            fetched, known = _fetch(home, remote, show, remotes.tips(home))
             standstills = standstills + 1 if fetched.after == fetched.before else 0
             if attempt + 1 == ATTEMPTS or standstills == STANDSTILLS:
                 raise
             continue
-        _track(ledger, remote, commit)
         return Pushed(remote, before, commit)
     raise AssertionError("unreachable")
 
 
-def ready(ledger: Ledger, choose: Callable[[], str] | None = None) -> str:
+def ready(home: Home, choose: Callable[[], str] | None = None, known: dict[str, Tip] | None = None) -> str:
     """The commit that a push would send: what dead runs left and what remotes had is in it.
+
+    Args:
+        home: The repository here.
+        choose: See :func:`push`.
+        known: What :func:`gitlumo.share.remotes.tips` has just answered; None: it is asked.
 
     Raises:
         LumoError: If there is nothing to push, or the ledger cannot be written.
     """
-    tip = _settle(ledger, None)
+    tip = _settle(home, known)
     if tip is None:
         raise LumoError("there are no runs to share yet\nrecord one:  git lumo run -- COMMAND")
     return choose() if choose else tip
 
 
-def _settle(ledger: Ledger, fetched: str | None) -> str | None:
-    """Publish what dead runs left, and take in all remote-tracking ledgers; returns the local tip.
+def _settle(home: Home, known: dict[str, Tip] | None = None) -> str | None:
+    """Publish what dead runs left, and take in all remote-tracking ledgers; returns the local tip."""
+    if home.is_recording:
+        from gitlumo.store.recovery import recover
 
-    Args:
-        ledger: The ledger.
-        fetched: A remote's tip. If the local one is there already, nothing needs to be read to know what is to be done.
-    """
-    if journal.open_runs(ledger.lumo_dir):
         with contextlib.suppress(LumoError, OSError):  # 'git lumo status' tells of it
-            recover(ledger)
-    local = ledger.repository.refs.read(ledger.settings.ref)
-    if local and local == fetched:
-        return local
-    tip = ledger.take_in()
-    if tip != local:
+            recover(home.ledger)
+        known = None
+    tips = dict(known or remotes.tips(home))
+    local = tips.pop(home.settings.ref, None)
+    if local and local.trailer and all(tip.trailer for tip in tips.values()):
+        others = [tip.commit for tip in tips.values()]
+        if are_in(home.repository, others, local.commit):  # as mostly: then nothing needs to be read
+            return local.commit
+    tip = home.ledger.take_in()
+    if tip and (local is None or tip != local.commit):
         with contextlib.suppress(LumoError, OSError):
-            ledger.look_after()
+            home.ledger.look_after()
     return tip
-
-
-def _track(ledger: Ledger, remote: Remote, commit: str) -> None:
-    """Note where the remote is now, where git has not: in a single-branch clone."""
-    refs = ledger.repository.refs
-    there = refs.read(remote.tracking)
-    if there != commit:
-        with contextlib.suppress(RefMoved, MissingObject, OSError):
-            refs.move(remote.tracking, there, commit, "gitlumo: push")

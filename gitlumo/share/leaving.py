@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from gitlumo import privacy
 from gitlumo.errors import MissingObject
-from gitlumo.git.objects import Commit, Objects, diff_trees, read_blob, read_commit
-from gitlumo.git.outgoing import Sent, outgoing
+from gitlumo.git.objects import Commit, diff_trees, parse_commit, read_commit
+from gitlumo.git.outgoing import outgoing
 from gitlumo.git.repository import Repository
 from gitlumo.share.remotes import Remote
-
-LARGEST_TEXT = 8 * 1024**2  # of a file that is looked through
 
 
 @dataclass(frozen=True)
@@ -61,18 +59,20 @@ def look(repository: Repository, commit: str, remote: Remote) -> Leaving:
     Raises:
         GitError: If objects are missing.
     """
-    sent = outgoing(repository, commit, remote.name)
-    leaving = Leaving(commit, objects=len(sent), size=sum(item.stored for item in sent))
+    leaving = Leaving(commit)
     untracked: set[str] = set()
-    for item in sent:
-        if item.kind != "commit":
-            break
-        found = read_commit(repository.objects, item.id)
-        _count(leaving, found)
-        if found.trailers("Lumo-Snapshot"):
-            untracked.update(_new_files(repository.objects, found))
+    for item in outgoing(repository, commit, remote.name):
+        leaving.objects += 1
+        leaving.size += item.stored
+        if item.kind == "commit":
+            found = parse_commit(item.data)
+            _count(leaving, found)
+            if found.trailers("Lumo-Snapshot"):
+                untracked.update(_new_files(repository, found))
+        elif item.kind == "blob" and b"\0" not in item.data[:8000]:  # as git tells that a file is a text
+            found_tokens = privacy.tokens(item.data)
+            leaving.secrets += [Secret(item.path, f"{token[:7]}{privacy.MASK}") for token in found_tokens]
     leaving.untracked = sorted(untracked)
-    leaving.secrets = list(_secrets(repository.objects, sent))
     return leaving
 
 
@@ -89,19 +89,10 @@ def _count(leaving: Leaving, commit: Commit) -> None:
         leaving.code += 1
 
 
-def _new_files(objects: Objects, snapshot: Commit) -> Iterator[str]:
+def _new_files(repository: Repository, snapshot: Commit) -> Iterator[str]:
+    objects = repository.objects
     try:
         before = read_commit(objects, snapshot.parents[0]).tree if snapshot.parents else None
         yield from (path for path, old, _ in diff_trees(objects, before, snapshot.tree) if old is None)
     except MissingObject:  # a shallow or partial clone
         return
-
-
-def _secrets(objects: Objects, sent: Sequence[Sent]) -> Iterator[Secret]:
-    for item in sent:
-        if item.kind == "blob" and item.size <= LARGEST_TEXT:
-            data = read_blob(objects, item.id)
-            if b"\0" in data[:8000]:  # as git tells that a file is no text
-                continue
-            for token in privacy.tokens(data):
-                yield Secret(item.path, f"{token[:7]}{privacy.MASK}")

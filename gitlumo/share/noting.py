@@ -118,7 +118,7 @@ def push(ledger: Ledger, remote: Remote, show: Show | None = None) -> str | None
         try:
             if commit != noted.after:
                 ledger.write_view(REF, noted.after, commit, staging.new, "lumo notes: push")
-            transport.push(ledger.repository, remote.name, commit, REF, show)
+            transport.push(ledger.repository, remote.name, commit, REF, tracking, show)
             return commit
         except (RefMoved, RemoteMoved):
             if attempt + 1 == ATTEMPTS:

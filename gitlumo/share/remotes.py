@@ -2,10 +2,42 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
 
+from gitlumo.config import Settings
 from gitlumo.errors import LumoError, NotALedger
-from gitlumo.store.branch import Branch
+from gitlumo.git import tips as git_tips
+from gitlumo.git.repository import Repository
+from gitlumo.git.tips import Tip
+
+if TYPE_CHECKING:
+    from gitlumo.store.ledger import Ledger
+
+
+@dataclass(frozen=True)
+class Home:
+    """The repository here, as far as sharing needs it: mostly nothing of its ledger is read, and nothing imported."""
+
+    repository: Repository
+    settings: Settings
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        """Its ledger."""
+        from gitlumo.store.ledger import Ledger
+
+        return Ledger(self.repository, self.settings)
+
+    @property
+    def is_recording(self) -> bool:
+        """Whether runs are registered here; see :func:`gitlumo.store.journal.open_runs`."""
+        try:
+            return bool(os.listdir(os.path.join(self.repository.location.lumo_dir, "open")))
+        except OSError:
+            return False
 
 
 @dataclass(frozen=True)
@@ -23,14 +55,14 @@ class Remote:
     tracking: str
 
 
-def choose(branch: Branch, name: str | None) -> Remote:
+def choose(home: Home, name: str | None) -> Remote:
     """The remote of a name; without one ``lumo.remote``, ``origin``, or the only one that there is.
 
     Raises:
         LumoError: If there is none of that name, or none at all, or it cannot be told which.
     """
-    known = list(branch.repository.remote_urls())
-    wanted = name or branch.settings.remote
+    known = list(home.repository.remote_urls())
+    wanted = name or home.settings.remote
     if wanted is None:
         if not known:
             raise LumoError("this repository has no remote\nadd one:  git remote add origin URL")
@@ -41,19 +73,48 @@ def choose(branch: Branch, name: str | None) -> Remote:
     if wanted not in known:
         there = f"there are: {', '.join(known)}" if known else "there is none"
         raise LumoError(f"there is no remote {wanted!r}; {there}\nadd it:  git remote add NAME URL")
-    return Remote(wanted, branch.settings.ref, f"refs/remotes/{wanted}/{branch.settings.branch}")
+    return Remote(wanted, home.settings.ref, f"refs/remotes/{wanted}/{home.settings.branch}")
 
 
-def tip(branch: Branch, remote: Remote) -> str | None:
+def check_refspecs(home: Home, remote: Remote) -> None:
+    """See that git will not move the local ledger itself when it has pushed: a run that ends just then would be lost.
+
+    Raises:
+        LumoError: If it would.
+    """
+    spec = home.repository.overwriting(remote.name, home.settings.ref)
+    if spec:
+        raise LumoError(
+            f"git would write {home.settings.ref} itself after a push, and lose runs: remote.{remote.name}.fetch is"
+            f" {spec}\nhave it write beside the branch:  {apart(remote.name)}"
+        )
+
+
+def apart(remote: str) -> str:
+    """The command that has a remote's branches written beside the local ones."""
+    return f"git config --replace-all remote.{remote}.fetch '+refs/heads/*:refs/remotes/{remote}/*'"
+
+
+def tips(home: Home) -> dict[str, Tip]:
+    """The local branch, and the remote-tracking ones, with what says that they are ledgers: ref name to tip."""
+    return git_tips.tips(home.repository, home.settings.branch, "Lumo-Format")
+
+
+def tip(home: Home, remote: Remote, known: dict[str, Tip] | None = None) -> str | None:
     """Where a remote's ledger was when it was last fetched or pushed; None: it had none, as far as is known here.
+
+    Args:
+        home: The repository here.
+        remote: The remote.
+        known: What :func:`tips` has just answered; None: it is asked.
 
     Raises:
         NotALedger: If its branch holds something else.
     """
-    found = branch.repository.refs.read(remote.tracking)
-    if found and not branch.is_ledger(found):
+    found = (known or tips(home)).get(remote.tracking)
+    if found and not found.trailer and not home.ledger.is_ledger(found.commit):
         raise NotALedger(
-            f"the branch {branch.settings.branch} of {remote.name} is not a ledger of runs but holds commits of another"
+            f"the branch {home.settings.branch} of {remote.name} is not a ledger of runs but holds commits of another"
             f" kind\nuse another name for the ledger:  git config lumo.branch lumo_runs"
         )
-    return found
+    return found.commit if found else None

@@ -13,10 +13,9 @@ from gitlumo.errors import LumoError
 from gitlumo.git import pack
 from gitlumo.git.objects import Staging, read_commit
 from gitlumo.share import remotes
-from gitlumo.share.remotes import Remote
+from gitlumo.share.remotes import Home, Remote
 from gitlumo.store import layout, trees
 from gitlumo.store.join import Run
-from gitlumo.store.ledger import Ledger
 from gitlumo.store.query import TreeFiles
 from gitlumo.store.record import RUNNING, Record, best_facts
 
@@ -26,8 +25,8 @@ _ID = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 class Selection:
     """Some runs of a ledger, to be put on top of a remote's ledger."""
 
-    def __init__(self, ledger: Ledger, remote: Remote, runs: Sequence[Record]):
-        self._ledger = ledger
+    def __init__(self, home: Home, remote: Remote, runs: Sequence[Record]):
+        self._home = home
         self._remote = remote
         self._wanted = [(run.uid, (str(run.info("exp_name")), str(run.info("test_name"))), run.folder) for run in runs]
         self._made: dict[tuple[str, str | None], str] = {}
@@ -42,8 +41,8 @@ class Selection:
         Raises:
             LumoError: If one of the runs is not published here.
         """
-        local = self._ledger.repository.refs.read(self._ledger.settings.ref) or ""
-        base = remotes.tip(self._ledger, self._remote)
+        local = self._home.repository.refs.read(self._home.settings.ref) or ""
+        base = remotes.tip(self._home, self._remote)
         if (local, base) not in self._made:
             self._made[local, base] = self._make(local, base)
         return self._made[local, base]
@@ -54,14 +53,14 @@ class Selection:
             pack.unkeep(base) if sent else pack.remove_pack(base)
 
     def _make(self, local: str, base: str | None) -> str:
-        staging = Staging(self._ledger.repository.objects)
+        staging = Staging(self._home.repository.objects)
         tree = read_commit(staging, local).tree
         runs = [_find(staging, tree, *wanted) for wanted in self._wanted]
         code = [
             commit for commit in map(partial(_code, staging), runs) if commit and staging.is_ancestor(commit, local)
         ]
         message = layout.event_message([_event(staging, run) for run in runs])
-        commit, base_path = self._ledger.stand_apart(staging, base, runs, message, dict.fromkeys(code))
+        commit, base_path = self._home.ledger.stand_apart(staging, base, runs, message, dict.fromkeys(code))
         if base_path:
             self._packs.append(base_path)
         return commit

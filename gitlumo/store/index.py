@@ -136,6 +136,20 @@ def peek(lumo_dir: str, tips: Iterable[str]) -> Index | None:
     return None
 
 
+def glance(lumo_dir: str) -> Index | None:
+    """The index as it is, of whatever tips: for what may be late, but not slow."""
+    path = os.path.join(lumo_dir, FILE)
+    if not os.path.exists(path):
+        return None
+    connection = connect(path)
+    with contextlib.suppress(sqlite3.Error):
+        connection.execute("BEGIN")
+        if seen_by(connection) is not None:
+            return Index(connection)
+    connection.close()
+    return None
+
+
 def connect(path: str) -> sqlite3.Connection:
     """Open a file, as all do: each transaction begins where it is written."""
     return sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)

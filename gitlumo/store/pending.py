@@ -26,6 +26,7 @@ class Pending:
         extra: Files as they are to be read instead of those in the folder.
         record: The run, read through ``extra``.
         dead: Whether its process is gone: True, False, or None where this process may not judge.
+        abandoned: Whether another process has adopted it, and is gone: nobody records what belongs to it.
     """
 
     run: OpenRun
@@ -33,6 +34,7 @@ class Pending:
     extra: dict[str, bytes]
     record: Record
     dead: bool | None
+    abandoned: bool = False
 
     def complete(self) -> dict[str, bytes]:
         """All files that are to be published instead of those in the folder."""
@@ -84,9 +86,11 @@ def open_run(run: OpenRun, max_file: int, here: machine.Process) -> Pending | No
     pending = Pending(run, folder, extra, Record(read, lambda: sorted({*folder.paths(), *extra}), run.info_dir), None)
     # Whether it is dead comes first: what is read after that is all that it will ever have written.
     pending.dead = machine.is_dead(owner_of(pending.record.info("pinfo"), run.image), here)
-    if pending.dead and (note := shared.read_note(run.info_dir)):  # the script in a killed runner's command goes on
+    if note := shared.read_note(run.info_dir):
         recorded = is_recorded_by(note, here)
-        pending.dead = None if recorded is None else not recorded
+        pending.abandoned = recorded is False
+        if pending.dead:  # the script in a killed runner's command goes on
+            pending.dead = None if recorded is None else not recorded
     if pending.dead and not pending.ended:
         mark_killed(pending, identity.seq)
     return pending

@@ -11,7 +11,20 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.benchmarks import again, asking, listing, metrics, place, running, scale, size, snapshot, starting, worktrees
+from tests.benchmarks import (
+    again,
+    asking,
+    listing,
+    metrics,
+    place,
+    running,
+    scale,
+    sharing,
+    size,
+    snapshot,
+    starting,
+    worktrees,
+)
 from tests.benchmarks.figures import Figure
 
 CASES: dict[str, Callable[[Path, bool], list[Figure]]] = {
@@ -27,6 +40,7 @@ CASES: dict[str, Callable[[Path, bool], list[Figure]]] = {
     "writers": scale.writers,
     "large": scale.large,
     "asking": asking.asking,
+    "sharing": sharing.sharing,
     "worktree": worktrees.worktree,
     "running": running.running,
     "rerun": again.again,

@@ -199,24 +199,39 @@ def test_from_the_index(indexed, words, offered):
     assert sorted(word for word, _ in candidates(words)) == offered
 
 
-@pytest.mark.parametrize("words", [["show", "f"], ["diff", "f"], ["log", "--sort", "a"]])
-def test_it_costs_three_gits_and_no_engine(indexed, words):
+@pytest.mark.parametrize("words", [["show", "f"], ["diff", "f"], ["log", "--sort", "a"], ["tag", "first", "-d", ""]])
+def test_it_starts_no_program_and_imports_no_engine(indexed, words):
     found, (started, *heavy) = ask("bash", *words)
     assert found
-    assert (int(started), heavy) == (3, [])
-
-
-def test_of_verbs_that_edit_it_costs_no_more_gits(indexed):
-    found, (started, *heavy) = ask("bash", "tag", "first", "-d", "")
-    assert (found, int(started)) == (["best", "paper"], 3)
-    assert "pygit2" not in heavy  # dulwich is, as long as gitlumo.git.pack imports it at once
+    assert (int(started), heavy) == (0, [])
 
 
 def test_runs_are_offered_where_the_index_is_late(indexed):
     with gitlumo.Experiment("digits", "third"):
         assert "third" in [word for word, _ in candidates(["show", "t"])]
     assert [word for word, _ in candidates(["show", "t"])] == ["third"]
-    assert ask("bash", "show", "t")[1][1:] == ["pygit2"]
+    assert ask("bash", "show", "t") == (["third"], ["0"])
+
+
+def test_runs_are_offered_where_there_is_no_index(indexed):
+    for path in (indexed / ".git/lumo").glob("index*"):
+        path.unlink()
+    found, (_, *heavy) = ask("bash", "show", "")
+    assert (sorted(found), heavy) == (["first", "first try", "second"], ["pygit2"])
+    assert sorted(ask("bash", "log", "--sort", "st")[0]) == ["start", "state"]
+
+
+def test_from_wherever_git_would_find_it(indexed, git, monkeypatch, tmp_path):
+    (indexed / "sub").mkdir()
+    git("worktree", "add", "--quiet", "--detach", tmp_path / "linked", cwd=indexed)
+    for folder in (indexed / "sub", tmp_path / "linked", indexed / ".git"):
+        monkeypatch.chdir(folder)
+        assert ask("bash", "show", "sec") == (["second"], ["0"])
+    monkeypatch.chdir(tmp_path)
+    assert ask("bash", "show", "sec")[0] == []
+    assert ask("bash", "-C", str(indexed), "show", "sec")[0] == ["second"]
+    monkeypatch.setenv("GIT_DIR", str(indexed / ".git"))
+    assert ask("bash", "show", "sec")[0] == ["second"]
 
 
 def test_colons_for_zsh(indexed):

@@ -230,6 +230,37 @@ def test_what_is_good_to_know_of_a_clone(lumo, trained, git, tmp_path, words, sa
     assert (said in done.out) == partial  # it stays one
 
 
+@pytest.mark.parametrize(
+    ("key", "spec", "said"),
+    [
+        ("fetch", "+refs/heads/*:refs/heads/*", "writes refs/heads/lumo_experiments itself"),
+        ("fetch", "refs/heads/lumo_experiments:refs/heads/lumo_experiments", "fails once both have new runs"),
+        ("push", "+refs/heads/*:refs/heads/*", "forces refs/heads/lumo_experiments"),
+    ],
+)
+def test_refspecs_that_lose_runs(lumo, trained, git, key, spec, said):
+    git("remote", "add", "origin", trained / "hub.git")
+    assert examine(open_here()).problems == []
+    git("config", f"remote.origin.{key}", spec)
+    (problem,) = examine(open_here()).problems
+    assert said in problem.what
+    subprocess.run(["sh", "-ec", problem.mend.partition(";")[0]], check=True)
+    assert examine(open_here()).problems == []
+
+
+def test_a_lock_that_a_killed_fetch_left(trained, git):
+    git("remote", "add", "origin", trained / "hub.git")
+    lock = trained / ".git/refs/remotes/origin/lumo_experiments.lock"
+    lock.parent.mkdir(parents=True)
+    lock.touch()
+    assert examine(open_here()).problems == []
+    os.utime(lock, (LONG_AGO, LONG_AGO))
+    (problem,) = examine(open_here()).problems
+    assert "no run can be fetched" in problem.what
+    subprocess.run(["sh", "-ec", problem.mend], check=True)
+    assert examine(open_here()).problems == []
+
+
 def test_a_file_system_without_locks(trained, monkeypatch):
     def refuse(fd, how):
         raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))

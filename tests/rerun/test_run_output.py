@@ -7,7 +7,7 @@ import os
 import resource
 import subprocess
 import sys
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from itertools import pairwise
 from pathlib import Path
 
@@ -131,6 +131,20 @@ def test_a_reader_that_goes(repo, runs, nothing_left):
     nothing_left()
 
 
+def test_a_pipe_that_does_not_block(repo, runs):
+    """As node leaves behind: what it does not take at once is written when it does."""
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    words = ["git-lumo", "run", "-q", "-n", "d", "--", "head", "-c", "3000000", "/dev/zero"]
+    with subprocess.Popen(words, stdout=writer) as child:
+        os.close(writer)
+        size = 0
+        while piece := os.read(reader, 100_000):
+            size += len(piece)
+    os.close(reader)
+    assert (child.returncode, size) == (0, 3_000_000)
+
+
 def test_a_hundred_megabytes(repo, runs):
     """Counted, not timed; and no more of it in memory than a part."""
     line = "git-lumo run -q -n d -- head -c 100000000 /dev/zero | wc -c"
@@ -217,6 +231,22 @@ def test_small_pieces_are_kept_whole_and_their_lines_at_once(tmp_path_factory, l
     assert (found or b"") == data
     end = max(data.rfind(b"\n"), data.rfind(b"\r")) + 1
     assert (left or b"") == data[:end]
+
+
+def test_files_are_made_where_the_run_lies_once_nobody_moves_it(tmp_path):
+    """Made a moment before, they would bring its former folder back."""
+    place = tmp_path / "former"
+
+    @contextmanager
+    def guard():
+        nonlocal place
+        place = tmp_path / "moved"
+        yield
+
+    output = Output(lambda: (str(place / "text"), str(place / "whole")), guard, lambda text: text)
+    output.feed(b"said\n")
+    assert output.finish(str(place / "whole")) == b"said\n"
+    assert not (tmp_path / "former").exists()
 
 
 @pytest.mark.parametrize(

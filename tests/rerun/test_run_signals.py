@@ -136,6 +136,16 @@ def test_colours_and_bars_are_recorded_as_they_came(repo, terminal, runs):
     assert runs()["d"].files["text/stdout.txt"] == b"\x1b[31m1%\r2%\rdone\n"
 
 
+def test_much_on_a_terminal(repo, terminal, runs):
+    data = b"".join(b"epoch %d\n" % n for n in range(100_000))
+    (repo / "data.log").write_bytes(data)
+    tty = terminal(*LUMO, "cat", "data.log")
+    assert tty.wait() == 0
+    assert tty.said == data.replace(b"\n", b"\r\n")
+    (whole,) = (path for path in (repo / ".git/lumo/blob").rglob("*") if path.is_file())
+    assert whole.read_bytes() == data
+
+
 COUNTS = """
 import os, signal, sys, time
 seen = []
@@ -219,6 +229,34 @@ def test_a_signal_that_kills_the_command_kills_us(repo, runs, name, nothing_left
     nothing_left()
 
 
+def ends(runs, code):
+    until = time.monotonic() + 30
+    while runs()["d"].end_code is None and time.monotonic() < until:
+        time.sleep(0.05)
+    return runs()["d"].end_code == code
+
+
+def test_ctrl_c_below_git(repo, terminal, runs, nothing_left):
+    """Git may be gone at once; the run is ended all the same."""
+    tty = terminal("git", "lumo", *LUMO[1:], "sh", "-c", "echo ready; exec sleep 60")
+    tty.read(b"ready")
+    tty.type(b"\x03")
+    assert tty.wait() == -signal.SIGINT
+    assert ends(runs, 130)
+    time.sleep(0.2)
+    nothing_left()
+
+
+def test_sigterm_below_git(repo, runs, nothing_left):
+    words = ["git", "lumo", *LUMO[1:], "sh", "-c", "echo ready; exec sleep 60"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE) as child:
+        assert child.stdout.readline() == b"ready\n"
+        child.send_signal(signal.SIGTERM)
+    assert child.returncode == -signal.SIGTERM
+    assert ends(runs, 143)
+    nothing_left()
+
+
 def test_a_signal_ends_us_though_a_child_of_the_command_goes_on(repo, runs, nothing_left):
     words = [*LUMO, "sh", "-c", "echo ready; sleep 60; exit 1"]
     with subprocess.Popen(words, stdout=subprocess.PIPE, start_new_session=True) as child:
@@ -244,7 +282,7 @@ def test_a_signal_while_the_run_begins_ends_it_before_the_command(repo, git, run
     """A hook of git's is where the start can be stopped, for as long as it takes to send one."""
     (repo / "slow").write_text("slow\n")
     (repo / ".gitattributes").write_text("slow filter=wait\n")
-    git("config", "filter.wait.clean", "touch .git/waits; cat .git/fifo; cat")
+    git("config", "filter.wait.clean", "test -e .git/waits || { touch .git/waits; cat .git/fifo; }; cat")
     os.mkfifo(repo / ".git/fifo")
     with subprocess.Popen([*LUMO, "touch", ".git/ran"]) as child:
         for _ in range(600):

@@ -26,6 +26,7 @@ class HttpServer(http.server.ThreadingHTTPServer):
         requests: ``METHOD path`` of each request that was let in.
         cut: How many bytes of a push's body to take before the connection is cut, each time; None: all.
         cut_answer: How many bytes of the answer to a POST to send before that; None: all.
+        longest: How many bytes an answer may have, before it is cut there; None: as many as it has.
     """
 
     daemon_threads = True
@@ -36,6 +37,7 @@ class HttpServer(http.server.ThreadingHTTPServer):
         self.requests: list[str] = []
         self.cut: int | None = None
         self.cut_answer: int | None = None
+        self.longest: int | None = None
 
     def url(self, name: str, password: str = PASSWORD) -> str:
         return f"http://{USER}:{password}@127.0.0.1:{self.server_port}/{name}"
@@ -115,6 +117,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         cut = self.server.cut_answer
+        if self.server.longest is not None and len(body) > self.server.longest:
+            cut = self.server.longest
         if cut is not None and self.command == "POST":
             self.wfile.write(body[:cut])
             self._hang_up()

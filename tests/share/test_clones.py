@@ -169,16 +169,29 @@ def test_a_fork(source, shared, ok, git, tip, tmp_path, fsck):
         fsck(place)
 
 
-def test_a_linked_worktree_and_a_mirror(source, shared, ok, git, tip, tmp_path):
+def test_a_linked_worktree(source, shared, ok, git, tip, tmp_path):
     git("worktree", "add", "-q", "--detach", tmp_path / "linked", cwd=source)
     record_in(tmp_path / "linked", "linked")
     ok(tmp_path / "linked", "push")
     assert tip(shared) == tip(source)
+
+
+def test_a_mirror(source, shared, lumo, ok, git, tip, tmp_path):
+    """There git itself writes the local branch, by force: not by us, and not before that is mended."""
     mirror = tmp_path / "mirror.git"
     git("clone", "-q", "--mirror", shared, mirror)
-    before = git("for-each-ref", cwd=shared)
-    record_in(mirror, "mirrored")
-    git("branch", "only-here", "main", cwd=mirror)
+    record_in(mirror, "only-here")
+    record_in(source, "moved")
+    ok(source, "push")
+    ok(mirror, "pull")
+    assert {"only-here", "moved"} <= set(names(ok, mirror))
+    git("branch", "aside", "main", cwd=mirror)
+    before = git("for-each-ref", "--format=%(refname)", cwd=shared)
+    status, _, err = lumo(mirror, "push", "only-here")
+    assert status == 128
+    assert err.startswith(f"fatal: git would write {REF} itself after a push, and lose runs")
+    subprocess.run(["sh", "-ec", err.splitlines()[1].partition(":  ")[2]], cwd=mirror, check=True)
+    ok(mirror, "push", "only-here")
     ok(mirror, "push")
     assert tip(shared) == tip(mirror)
-    assert len(git("for-each-ref", cwd=shared).splitlines()) == len(before.splitlines())
+    assert git("for-each-ref", "--format=%(refname)", cwd=shared) == before

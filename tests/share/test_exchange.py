@@ -102,13 +102,12 @@ def opened(monkeypatch):
     """``opened(path)``: the ledger there and its remote, for calls in this process."""
     from gitlumo.cli.opening import open_here
     from gitlumo.share import remotes
-    from gitlumo.store.ledger import Ledger
 
     def make(path):
         monkeypatch.chdir(path)
         found = open_here()
-        ledger = Ledger(found.repository, found.settings)
-        return ledger, remotes.choose(ledger, None)
+        home = remotes.Home(found.repository, found.settings)
+        return home, remotes.choose(home, None)
 
     return make
 
@@ -138,7 +137,7 @@ def test_a_race_does_not_go_on_for_ever(pair, record, opened, monkeypatch):
     one, _ = pair
     record(one)
     monkeypatch.setattr(exchange.time, "sleep", lambda seconds: None)
-    ledger, remote = opened(one)
+    home, remote = opened(one)
     tries = []
 
     def moved(*args):
@@ -147,14 +146,15 @@ def test_a_race_does_not_go_on_for_ever(pair, record, opened, monkeypatch):
 
     monkeypatch.setattr(transport, "push", moved)
     with pytest.raises(RemoteMoved):  # the remote stands still: this is no race
-        exchange.push(ledger, remote, lambda commit: None)
+        exchange.push(home, remote, lambda commit: None)
     assert len(tries) == exchange.STANDSTILLS
     fetches = iter(range(1000))
-    fetched = lambda *args: exchange.Fetched(remote, None, f"{next(fetches):040x}", False)  # noqa: E731
-    monkeypatch.setattr(exchange, "fetch", fetched)
+    known = exchange.remotes.tips(home)
+    fetched = lambda *args: (exchange.Fetched(remote, None, f"{next(fetches):040x}", False), known)  # noqa: E731
+    monkeypatch.setattr(exchange, "_fetch", fetched)
     tries.clear()
     with pytest.raises(RemoteMoved):
-        exchange.push(ledger, remote, lambda commit: None)
+        exchange.push(home, remote, lambda commit: None)
     assert len(tries) == exchange.ATTEMPTS
 
 
@@ -211,7 +211,7 @@ def test_processes(pair, record, ok, git, tmp_path):
         ok(one, verb, env={"GIT_TRACE2_EVENT": str(trace)})
         starts = [json.loads(line) for line in trace.read_text().splitlines()]
         counts[verb] = sum(1 for line in starts if line["event"] == "start" and "/" not in line["sid"])
-    assert counts == {"push": 5, "pull": 3}
+    assert counts == {"push": 7, "pull": 5}
 
 
 def test_environment_of_another_repository(pair, record, ok, tip):

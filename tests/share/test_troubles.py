@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from gitlumo import SimpleExperiment
+from gitlumo import Experiment, SimpleExperiment
 from tests.share import servers
 from tests.share.conftest import BRANCH, REF, TRACKING
 
@@ -81,7 +81,7 @@ def test_unknown_host(one, fails, git):
 
 def test_nobody_answers(one, fails, git):
     set_url(git, one, f"http://127.0.0.1:{servers.free_port()}/x.git")
-    assert fails(one, "push", "-q")[0] == "fatal: origin: the connection failed or broke off"
+    assert fails(one, "push", "-q")[0] == "fatal: origin cannot be reached"
 
 
 def test_no_repository_there(one, fails, git, http):
@@ -208,7 +208,7 @@ def test_the_connection_is_cut(shared, one, http, lumo, ok, git, tip, fsck, cut)
     set_url(git, one, http.url("shared.git"))
     vars(http).update(cut)
     status, _, err = lumo(one, "push", "-q")
-    assert (status, err.partition("\n")[0]) == (128, "fatal: origin: the connection failed or broke off")
+    assert (status, err.partition("\n")[0]) == (128, "fatal: origin: the connection broke off")
     assert tip(shared) in ("", tip(one))
     http.cut = http.cut_answer = None
     ok(one, "push")
@@ -222,12 +222,52 @@ def test_a_fetch_is_cut(one, http, lumo, ok, git, clone, tip, fsck):
     two = clone(http.url("shared.git"), "two", "--single-branch")
     for cut in (0, 300):
         http.cut_answer = cut
-        assert lumo(two, "pull")[2].startswith("fatal: origin: the connection failed or broke off\n")
+        assert lumo(two, "pull")[2].startswith("fatal: origin: the connection broke off\n")
     assert tip(two) == ""
     http.cut_answer = None
     ok(two, "pull")
     assert tip(two) == tip(one)
     fsck(two)
+
+
+def test_a_large_fetch_goes_on_where_it_broke_off(shared, one, http, lumo, ok, git, clone, tip, fsck):
+    """Over a line that breaks after so many bytes each time a fetch of all would never end."""
+    two = clone(http.url("shared.git"), "two")
+    for n in range(12):
+        with Experiment("digits", f"large{n}", repo=one) as exp:
+            exp.dump_string("noise", os.urandom(15_000).hex())
+    ok(one, "push")
+    http.longest = 60_000
+    http.requests.clear()
+    plain = subprocess.run(["git", "fetch", "-q"], cwd=two, capture_output=True, check=False)
+    assert plain.returncode
+    assert tip(two, TRACKING) == ""
+    ok(two, "pull")
+    assert tip(two) == tip(two, TRACKING) == tip(one)
+    assert git("for-each-ref", "refs/lumo", cwd=two) == ""
+    assert "promisor" not in (two / ".git/config").read_text()
+    assert not list((two / ".git/lumo/tmp").iterdir())
+    fsck(two)
+
+
+def test_what_has_come_of_a_large_fetch_stays(shared, one, http, lumo, ok, git, clone, tip, fsck, tmp_path):
+    two = clone(http.url("shared.git"), "two")
+    for n in range(6):
+        with Experiment("digits", f"small{n}", repo=one) as exp:
+            exp.dump_string("noise", os.urandom(15_000).hex())
+    with Experiment("digits", "huge", repo=one) as exp:
+        exp.dump_string("noise", os.urandom(90_000).hex())
+    ok(one, "push")
+    http.longest = 60_000
+    assert lumo(two, "fetch")[2].startswith("fatal: origin: the connection broke off\n")
+    anchor = tip(two, "refs/lumo/incoming/origin")
+    assert anchor
+    assert tip(two, TRACKING) == ""
+    assert int(git("rev-list", "--count", f"{anchor}..{tip(one)}", cwd=one)) < 6
+    fsck(two)
+    http.longest = None
+    ok(two, "pull")
+    assert tip(two) == tip(one)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])

@@ -354,3 +354,25 @@ def test_garbage_in_the_register_hides_nothing(tmp_path, garbage):
     (tmp_path / "open" / "readme.txt").write_bytes(garbage)
     (tmp_path / "open" / f"{'1' * 32}.json").mkdir()
     assert journal.open_runs(str(tmp_path)) == [OpenRun("f" * 32, "/somewhere")]
+
+
+def test_a_run_that_moves_is_found_whenever_its_mover_dies(tmp_path, monkeypatch):
+    lumo, former, moved = (str(tmp_path / name) for name in ("lumo", "former", "moved"))
+    os.makedirs(os.path.join(former, "info"))
+    os.mkdir(moved)
+    uid = "0" * 32
+    journal.register(lumo, uid, former)
+    (run,) = journal.open_runs(lumo)
+    rename = os.rename
+
+    def dies(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "rename", dies)
+    with pytest.raises(KeyboardInterrupt):
+        journal.move(lumo, run, moved)
+    assert [run.info_dir for run in journal.open_runs(lumo)] == [former]
+    monkeypatch.setattr(os, "rename", rename)
+    journal.move(lumo, run, moved)
+    os.mkdir(former)  # by somebody who was late
+    assert [run.info_dir for run in journal.open_runs(lumo)] == [moved]
