@@ -34,6 +34,8 @@ GITCONFIG = """\
     allow = always
 """
 
+OURS = ("refs/heads/lumo_experiments ", "refs/notes/lumo ")
+
 hypothesis.settings.register_profile("local", deadline=None)
 if "CI" not in os.environ:  # there hypothesis takes its own profile "ci"
     hypothesis.settings.load_profile("local")
@@ -186,7 +188,7 @@ def tree_state(git: Git) -> Callable[[str | Path], dict[str, Any]]:
             "index": (index.read_bytes(), index.stat().st_mtime_ns) if index.exists() else None,
             "HEAD": (git_dir / "HEAD").read_bytes(),
             "HEAD log": _bytes(git_dir / "logs/HEAD"),
-            "refs": [line for line in refs if not line.startswith("refs/heads/lumo_experiments ")],
+            "refs": [line for line in refs if not line.startswith(OURS)],
             "stash": _bytes(common / "logs/refs/stash"),
         }
 
