@@ -323,6 +323,29 @@ def test_where_nothing_is_recorded_no_change_is_missed(digits, lumo):
     assert (done.status, "warning" in done.err) == (0, False), done.err
 
 
+def test_what_lies_beside_the_repository(repo, lumo):
+    """A relative path that leads out of the work tree names the same from the other one."""
+    beside = repo.parent / "beside"
+    beside.mkdir()
+    (beside / "data").write_text("42")
+    script = "import sys, gitlumo\ngitlumo.start('b').end()\nprint(open(sys.argv[1].rpartition('=')[2]).read())\n"
+    (beside / "outside.py").write_text(script)
+    (repo / "sub").mkdir()
+    (repo / "sub" / "inside.py").write_text(script)
+    for words in (
+        ["inside.py", "../../beside/data"],
+        ["inside.py", "--data=../../beside/data"],
+        ["inside.py", "data=../../beside/data"],
+        ["../../beside/outside.py", "../../beside/data"],
+        [f"../../{repo.name}/sub/inside.py", "../../beside/data"],
+    ):
+        subprocess.run([sys.executable, *words], cwd=repo / "sub", check=True, capture_output=True)
+        done = lumo("rerun", "@", direct=True)
+        assert (done.status, done.out) == (0, "42\n"), done.err
+        assert f"../../beside/data is outside of the repository; it is {beside}/data, as it is now" in done.err
+        assert ("outside.py is not in the repository, so it runs as it is now" in done.err) == ("outside" in words[0])
+
+
 GOES = """\
 import os, sys
 os.makedirs("out", exist_ok=True)
