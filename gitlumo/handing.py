@@ -71,6 +71,11 @@ def forget_runner() -> None:
             os.environ.pop(name, None)
 
 
+def without(environ: Mapping[str, str]) -> dict[str, str]:
+    """Variables for a process whose runs are its own, whatever was said to this one."""
+    return {name: value for name, value in environ.items() if name not in _NAMES}
+
+
 def take(exp_name: str, given: str | None = None) -> Handed | None:
     """What another process has said of this one's next run of an experiment; it is said once, so it goes.
 

@@ -105,12 +105,17 @@ def locate(command: Recorded, tree: str | None, home_tree: str | None, python: s
     words = [_expanded(word) for word in command.words]
     words[0] = _program(command, words[0], tree, home_tree, python, notices)
     place = _script_place(command)
+    for i, word in enumerate(words[1:], 1):
+        start, equals, name = word.partition("=") if "=" in word else ("", "", word)
+        outside = _beside(name, cwd, tree, home_tree)
+        if outside:
+            words[i] = f"{start}{equals}{outside}"
+            if i != place:
+                notices.append(f"{name} is outside of the repository; it is {outside}, as it is now")
+        elif _is_left_behind(name, cwd, tree, home_tree):
+            notices.append(f"{name} is in your work tree and not in the recorded code; '--link {name}' links it there")
     if place is not None:
         words[place] = _script(command, words[place], cwd, tree, home_tree, notices)
-    for word in words[1:]:
-        name = word.partition("=")[2] if word.startswith("-") else word
-        if _is_left_behind(name, cwd, tree, home_tree):
-            notices.append(f"{name} is in your work tree and not in the recorded code; '--link {name}' links it there")
     return Located(words, cwd, notices)
 
 
@@ -206,6 +211,15 @@ def _is_left_behind(name: str, cwd: str, tree: str | None, home_tree: str | None
     if not path.startswith(tree + os.sep) or os.path.lexists(path):
         return False
     return os.path.lexists(os.path.join(home_tree, os.path.relpath(path, tree)))
+
+
+def _beside(name: str, cwd: str, tree: str | None, home_tree: str | None) -> str | None:
+    """What a relative path that leads out of the user's work tree names there, and would not name in the other one."""
+    if not name or not tree or not home_tree or os.path.isabs(name) or not (cwd + os.sep).startswith(tree + os.sep):
+        return None
+    path = os.path.normpath(os.path.join(home_tree, os.path.relpath(cwd, tree), name))
+    is_outside = not (path + os.sep).startswith(home_tree + os.sep)
+    return path if is_outside and os.path.lexists(path) else None
 
 
 def with_words(command: Recorded, words: Sequence[str]) -> Recorded:

@@ -18,6 +18,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import FrameType
 
+from gitlumo import handing
+
 SLOT = "LUMO_SLOT"  # which of the jobs that run at once one is, from 0: for CUDA_VISIBLE_DEVICES and the like
 _SAID = 2000  # bytes of what a failed job has said that are shown
 
@@ -177,7 +179,7 @@ def run_one(job: Job, variables: Mapping[str, str], stop: Stop | None = None) ->
     with tempfile.TemporaryFile() as said:
         child = subprocess.Popen(
             [sys.executable, "-m", "gitlumo", *job.words],
-            env={**os.environ, **variables},
+            env={**handing.without(os.environ), **variables},  # a run's name is one run's
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=said,

@@ -322,42 +322,6 @@ def test_where_nothing_is_recorded_no_change_is_missed(digits, lumo):
     assert (done.status, "warning" in done.err) == (0, False), done.err
 
 
-GOES = """\
-import os, sys
-os.makedirs("out", exist_ok=True)
-os.chdir("out")
-import gitlumo
-gitlumo.start("goes", params={"at": sys.argv[1]}).end()
-print(os.path.basename(os.path.dirname(os.getcwd())))
-"""
-
-
-@pytest.mark.parametrize(
-    "words", [["goes.py"], ["./sub/../goes.py"], ["../goes.py"], ["-m", "goes"], ["-m", "sub.goes"]]
-)
-def test_a_script_that_goes_elsewhere_before_it_starts(repo, lumo, words):
-    (repo / "sub").mkdir()
-    for place in (repo / "goes.py", repo / "sub" / "goes.py"):
-        place.write_text(GOES)
-    folder = repo / "sub" if words[0].startswith("../") else repo
-    done = subprocess.run([sys.executable, *words, "x"], cwd=folder, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert shown(lumo, "@")["execute"]["cwd"] == os.path.relpath(folder, repo)
-    again = lumo("rerun", "@", "at=y", direct=True)
-    assert (again.status, again.out) == (0, done.stdout), again.err
-    assert shown(lumo, "@")["params"] == {"at": "y"}
-
-
-def test_a_run_that_recorded_where_it_had_gone_to(repo, lumo, monkeypatch):
-    """As earlier versions did, and as is done where the program does not tell where it was started."""
-    (repo / "goes.py").write_text(
-        GOES.replace("import gitlumo", "import gitlumo.capture\ngitlumo.capture._started_in = lambda: None")
-    )
-    subprocess.run([sys.executable, "goes.py", "x"], check=True, capture_output=True)
-    assert shown(lumo, "@")["execute"]["cwd"] == "out"
-    assert lumo("rerun", "@", direct=True).status == 0
-
-
 def test_launchers_that_start_several_processes(digits, lumo, tmp_path):
     """What a rank records is what the launcher was told, so that this runs again."""
     launcher = tmp_path / "torchrun"

@@ -84,6 +84,13 @@ def test_parameters_are_put_where_the_command_has_them(quadratic, lumo):
     assert run["params"]["lr"] == 0.2
 
 
+def test_the_name_of_one_run_is_not_that_of_all(quadratic, lumo):
+    env = {"LUMO_EXP_TEST_NAME": "mine"}
+    done = lumo("sweep", "-n", "m", "--grid", "lr=1..2", "--", sys.executable, "q.py", direct=True, env=env)
+    assert done.status == 0, done.err
+    assert points(scans(lumo, "m"), "lr") == [(1,), (2,)]
+
+
 def test_slots(quadratic, lumo, tmp_path):
     env = {"SEEN": str(tmp_path / "seen"), "SLEEP": "1"}
     lumo("sweep", "-n", "s", "--grid", "lr=1..2", "-j", "2", "--", sys.executable, "q.py", direct=True, env=env)
