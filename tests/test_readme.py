@@ -71,5 +71,5 @@ def _modules() -> list[Path]:
 
 def test_the_branch_is_moved_in_one_place():
     here = Path(__file__).parent.parent / "gitlumo"
-    moves = [path.name for path in here.rglob("*.py") for _ in re.findall(r"\brefs\.move\(", path.read_text())]
+    moves = [path.name for path in here.rglob("*.py") for _ in re.findall(r"\brefs\.move\(ref,", path.read_text())]
     assert moves == ["ledger.py"]

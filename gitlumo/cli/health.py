@@ -50,7 +50,7 @@ def examine(opened: Opened) -> Health:
     status = status_of(opened)
     upkeep = Upkeep(opened.repository, opened.settings)
     health = Health(dict(_facts(opened, status)))
-    for check in (_git, _identity, _roots, _packs, _branch, _refspecs):
+    for check in (_git, _identity, _roots, _packs, _branch, _refspecs, _hooks):
         try:
             health.problems += check(upkeep)
         except LumoError as error:
@@ -192,6 +192,14 @@ def _packs(upkeep: Upkeep) -> Iterator[Problem]:
             yield Problem(
                 f"{base}.pack has no index: what is in it cannot be read", f"git index-pack {shlex.quote(base)}.pack"
             )
+
+
+def _hooks(upkeep: Upkeep) -> Iterator[Problem]:
+    from gitlumo.cli import hooking
+
+    if hooking.is_missing(upkeep.repository):
+        name = hooking.name_for(upkeep.repository)
+        yield Problem(f"lumo.hooks is on, but the hook {name} is not there (any more)", "git lumo init --hooks")
 
 
 def _left(status: Status) -> Iterator[Problem]:

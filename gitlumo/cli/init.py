@@ -11,12 +11,28 @@ from gitlumo.store.ledger import Ledger
 
 
 def options(parser: argparse.ArgumentParser) -> None:
-    """Declare the verb's options: none."""
+    """Declare the verb's options."""
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument(
+        "--hooks",
+        action="store_true",
+        help="let each git push share the runs, too (pre-push); in a bare repository guard the ledger (pre-receive)",
+    )
+    which.add_argument("--no-hooks", action="store_true", help="take that away again")
 
 
 def run(args: argparse.Namespace) -> int:
     """Make it ready, and say what was done."""
-    print(printable(make_ready(open_here())))
+    opened = open_here()
+    print(printable(make_ready(opened)))
+    if args.hooks or args.no_hooks:
+        from gitlumo.cli import hooking
+
+        print(
+            printable(
+                hooking.install(opened.repository) if args.hooks else hooking.remove(opened.repository), newlines=True
+            )
+        )
     return 0
 
 

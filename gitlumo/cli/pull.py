@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 
 from gitlumo.cli import fetch
 from gitlumo.cli.opening import Opened, open_here
 from gitlumo.cli.terminal import printable
 from gitlumo.cli.wire import interruptible, show
+from gitlumo.errors import LumoError
+from gitlumo.git import process
 from gitlumo.share import remotes
 from gitlumo.share.exchange import Pulled, pull
 from gitlumo.share.remotes import Home
@@ -25,6 +28,8 @@ def run(args: argparse.Namespace) -> int:
     home = Home(opened.repository, opened.settings)
     with interruptible("pull"):
         pulled = pull(home, remotes.choose(home, args.remote), show(args.quiet or args.json))
+        if pulled.after:
+            update_notes(home, pulled.after)
     if args.json:
         print(json.dumps(as_json(opened, pulled), indent=2, sort_keys=True))
     elif not args.quiet:
@@ -38,6 +43,21 @@ def as_json(opened: Opened, pulled: Pulled) -> dict[str, object]:
     new, changed = changes(opened, pulled.before, pulled.after) if pulled.after else (0, 0)
     fetched = fetch.as_json(pulled.fetched)
     return {"before": pulled.before, "after": pulled.after, "new": new, "changed": changed, "fetched": fetched}
+
+
+def update_notes(home: Home, tip: str) -> None:
+    """Bring the notes up to the ledger; they are a view of it, and what is wrong with them is no failure of a pull."""
+    form = "--format=%(trailers:key=Lumo-Ledger,valueonly,separator=)"
+    words = [*home.repository.git_args, "log", "-1", form, "refs/notes/lumo", "--"]
+    if process.run(words, check=False).out.strip() == tip.encode():  # as mostly: nothing is read
+        return
+    from gitlumo.share import noting
+
+    try:
+        noting.update(home.ledger)
+    except (LumoError, OSError) as error:
+        what = printable(str(error).partition("\n")[0])
+        print(f"warning: refs/notes/lumo could not be brought up to date: {what}", file=sys.stderr)
 
 
 def told(opened: Opened, pulled: Pulled) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ from gitlumo.cli import facts
 from gitlumo.cli.opening import Opened, open_here
 from gitlumo.cli.terminal import printable, shorten
 from gitlumo.cli.wire import interruptible, show
-from gitlumo.errors import LumoError, NoSuchRun
+from gitlumo.errors import LumoError, NoSuchRun, UsageError
 from gitlumo.share import remotes
 from gitlumo.share.exchange import Pushed, push, ready
 from gitlumo.share.leaving import Leaving, look
@@ -32,6 +33,7 @@ def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("exp", nargs="*", metavar="EXP", help="share these runs only; none: all")
     parser.add_argument("-n", "--dry-run", action="store_true", help="show what would leave, and send nothing")
     parser.add_argument("-y", "--yes", action="store_true", help="send it although there are secrets in it")
+    parser.add_argument("--notes", action="store_true", help="send refs/notes/lumo, too: which runs each commit had")
     parser.add_argument("-q", "--quiet", action="store_true", help="print nothing but errors")
     parser.add_argument("--json", action="store_true", help="what leaves, as one object")
 
@@ -41,9 +43,12 @@ def run(args: argparse.Namespace) -> int:
     opened = open_here()
     home = Home(opened.repository, opened.settings)
     name, wanted = _split([args.remote, *args.exp] if args.remote else [], opened)
+    if args.notes and wanted:
+        raise UsageError("--notes tells of all runs: it does not go with some EXP alone")
     remote = remotes.choose(home, name)
     selection = _selection(opened, home, remote, wanted) if wanted else None
     approval = _Approval(opened, remote, args)
+    os.environ["LUMO_PUSHING"] = "1"  # our own pre-push hook has nothing to add
     choose = selection.commit if selection else None
     sent = False
     try:
@@ -54,6 +59,10 @@ def run(args: argparse.Namespace) -> int:
             return 0
         with interruptible("push"):
             pushed = push(home, remote, approval, show(args.quiet or args.json), choose)
+            if args.notes:
+                from gitlumo.share import noting
+
+                noting.push(home.ledger, remote, show(args.quiet or args.json))
         sent = True
     finally:
         if selection:

@@ -55,29 +55,43 @@ def free_blobs(target: Target, info_root: str, blob_root: str) -> None:
 
     if target.run.state == RUNNING:
         raise LumoError(f"{target.label} is running, and may need what is in its blob_dir")
-    name = _folder_name(target, info_root)
-    folder = os.path.join(blob_root, str(target.run.info("exp_name")), name) if name else None
+    exp_name, test_name = (str(target.run.info(key)) for key in ("exp_name", "test_name"))
+    name = folder_name(exp_name, test_name, target.run.uid, info_root, target.ledger.lumo_dir)
+    folder = os.path.join(blob_root, exp_name, name) if name else None
     if folder is None or not os.path.lexists(folder):
         say(f"{target.label}: keeps nothing on this disk")
         return
-    real = os.path.realpath(folder)
-    inside = os.path.join(os.path.realpath(blob_root), "")
-    if os.path.islink(folder) or not real.startswith(inside) or not os.path.isdir(folder):
-        raise LumoError(f"{folder} is no folder below {blob_root} but leads to {real}; nothing was deleted")
-    size = freed_by(folder)
-    shutil.rmtree(folder)
+    size = delete(folder, blob_root)
     say(f"{target.label}: freed {facts.size(size)} ({folder}); this cannot be undone")
 
 
-def _folder_name(target: Target, info_root: str) -> str | None:
-    """The run's folder's name on this disk; another run, or another repository's, may have its test_name there."""
+def delete(folder: str, root: str) -> int:
+    """Delete a run's folder.
+
+    Returns:
+        How many bytes that frees.
+
+    Raises:
+        LumoError: If it is a link, or lies behind one that leads out of ``root``.
+        OSError: If it cannot be deleted.
+    """
+    real = os.path.realpath(folder)
+    inside = os.path.join(os.path.realpath(root), "")
+    if os.path.islink(folder) or not real.startswith(inside) or not os.path.isdir(folder):
+        raise LumoError(f"{folder} is no folder below {root} but leads to {real}; nothing was deleted")
+    size = freed_by(folder)
+    shutil.rmtree(folder)
+    return size
+
+
+def folder_name(exp_name: str, test_name: str, uid: str, info_root: str, lumo_dir: str) -> str | None:
+    """A run's folder's name on this disk; another run, or another repository's, may have its test_name there."""
     from gitlumo.store import journal, layout
 
-    test_name, uid = str(target.run.info("test_name")), target.run.uid
     for name in (test_name, f"{test_name}~{uid}"):
-        info_dir = os.path.join(info_root, str(target.run.info("exp_name")), name)
+        info_dir = os.path.join(info_root, exp_name, name)
         said = journal.Folder(info_dir, 0).read(layout.info_path("uid"))
-        if said == values.to_bytes(uid) and journal.belongs_to(info_dir, target.ledger.lumo_dir):
+        if said == values.to_bytes(uid) and journal.belongs_to(info_dir, lumo_dir):
             return name
     return None
 

@@ -33,9 +33,10 @@ _UNREADABLE = (
 class _Store(DiskObjectStore):
     """A database whose alternates are read in its own object format; dulwich takes them all for SHA-1."""
 
-    def __init__(self, path: str, form: ObjectFormat):
+    def __init__(self, path: str, form: ObjectFormat, quarantine: str | None = None):
         super().__init__(path, object_format=form)
         self._form = form
+        self._more = [quarantine] if quarantine else []
 
     @property
     def alternates(self) -> list[BaseObjectStore]:
@@ -43,7 +44,7 @@ class _Store(DiskObjectStore):
 
     @cached_property
     def _borrowed(self) -> list[BaseObjectStore]:
-        paths = (os.path.realpath(path) for path in self._read_alternate_paths())
+        paths = (os.path.realpath(path) for path in (*self._read_alternate_paths(), *self._more))
         return [_Store(path, self._form) for path in paths if os.path.isdir(path)]
 
     def close(self) -> None:
@@ -55,11 +56,11 @@ class _Store(DiskObjectStore):
 class DulwichObjects:
     """An :class:`gitlumo.git.objects.Objects` over ``<git common dir>/objects``, alternates included."""
 
-    def __init__(self, objects_dir: str, hash_name: str = "sha1"):
+    def __init__(self, objects_dir: str, hash_name: str = "sha1", quarantine: str | None = None):
         self.hash_name = hash_name
         self._digits = 2 * _FORMATS[hash_name].oid_length
         self._recent = RecentTrees()
-        self._store = _Store(objects_dir, _FORMATS[hash_name])
+        self._store = _Store(objects_dir, _FORMATS[hash_name], quarantine)
 
     def refresh(self) -> None:
         """See :meth:`gitlumo.git.objects.Objects.refresh`."""

@@ -25,14 +25,17 @@ class Pygit2Objects:
 
     hash_name = "sha1"
 
-    def __init__(self, objects_dir: str):
+    def __init__(self, objects_dir: str, quarantine: str | None = None):
         self._dir = objects_dir
+        self._quarantine = quarantine
         self._recent = RecentTrees()
         self.refresh()
 
     def refresh(self) -> None:
         """See :meth:`gitlumo.git.objects.Objects.refresh`."""
         self._odb = pygit2.Odb(self._dir)
+        if self._quarantine:
+            self._odb.add_disk_alternate(self._quarantine)
         self._repository: pygit2.Repository | None = None
 
     def read(self, id: str) -> tuple[str, bytes]:

@@ -56,8 +56,8 @@ def choose(hash_name: str, ref_store: str, extensions: Iterable[str]) -> Engine:
     return Engine(objects, objects, f"{why}; refs are plain files")
 
 
-def open_objects(engine: Engine, objects_dir: str, hash_name: str) -> Objects:
-    """The object database.
+def open_objects(engine: Engine, objects_dir: str, hash_name: str, quarantine: str | None = None) -> Objects:
+    """The object database, and with it what lies in quarantine.
 
     Raises:
         GitError: If the engine's library is installed, but cannot be imported.
@@ -66,10 +66,10 @@ def open_objects(engine: Engine, objects_dir: str, hash_name: str) -> Objects:
         if engine.objects == "dulwich":
             from gitlumo.git.engine_dulwich import DulwichObjects
 
-            return DulwichObjects(objects_dir, hash_name)
+            return DulwichObjects(objects_dir, hash_name, quarantine)
         from gitlumo.git.engine_pygit2 import Pygit2Objects
 
-        return Pygit2Objects(objects_dir)
+        return Pygit2Objects(objects_dir, quarantine)
     except ImportError as error:
         raise GitError(f"{engine.objects} is installed, but cannot be imported: {error}\nreinstall it") from None
 

@@ -6,6 +6,7 @@ import contextlib
 import fnmatch
 import os
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -89,8 +90,16 @@ def locate(path: str | os.PathLike[str] | None = None) -> Location:
 class Repository:
     """One repository: its place, its configuration, its objects and refs."""
 
-    def __init__(self, location: Location):
+    def __init__(self, location: Location, quarantine: str | None = None):
+        """Wrap what was found.
+
+        Args:
+            location: Where it lies.
+            quarantine: A folder of objects that are read, too: in a hook, those that are being pushed
+                (git-receive-pack(1), "Quarantine Environment").
+        """
         self.location = location
+        self._quarantine = quarantine
 
     @cached_property
     def config(self) -> dict[str, list[str]]:
@@ -121,7 +130,7 @@ class Repository:
         """The object database, through the engine that fits its format."""
         from gitlumo.git.engines import open_objects
 
-        return open_objects(self.engine, self.location.objects_dir, self.location.hash_name)
+        return open_objects(self.engine, self.location.objects_dir, self.location.hash_name, self._quarantine)
 
     @cached_property
     def refs(self) -> Refs:
@@ -175,11 +184,31 @@ class Repository:
         """Whether history ends early here (git-clone(1), ``--depth``)."""
         return os.path.exists(os.path.join(self.location.common_dir, "shallow"))
 
+    @property
+    def ends(self) -> set[str]:
+        """The commits at which history ends early: their parents are missing (gitformat-shallow)."""
+        try:
+            with open(os.path.join(self.location.common_dir, "shallow"), encoding="ascii") as source:
+                return set(source.read().split())
+        except FileNotFoundError:
+            return set()
+
     def is_whole(self, commit: str) -> bool:
         """Whether everything that a commit reaches is here (git-rev-list(1), ``--objects``)."""
         promised = ["--exclude-promisor-objects"] if self.is_partial else []
         asked = process.run([*self.git_args, "rev-list", "--objects", "--quiet", *promised, commit], check=False)
         return asked.status == 0
+
+    def refs_with(self, commits: Iterable[str]) -> list[str]:
+        """The refs that reach one of some commits (git-for-each-ref(1), ``--contains``)."""
+        words = [f"--contains={commit}" for commit in commits]
+        out = process.run([*self.git_args, "for-each-ref", "--format=%(refname)", *words]).out if words else b""
+        return os.fsdecode(out).split("\n")[:-1]
+
+    def forget(self, ref: str) -> None:
+        """Drop from a ref's log what the ref does not reach any more (git-reflog(1)); so git's gc may delete it."""
+        words = ["reflog", "expire", "--expire=never", "--expire-unreachable=now", ref]
+        process.run([*self.git_args, *words], check=False)
 
     def worktree_with(self, ref: str) -> str | None:
         """The work tree in which a branch is checked out, or None."""
@@ -241,9 +270,9 @@ def _first_line(path: str) -> bytes:
         return b""
 
 
-def open_repository(path: str | os.PathLike[str] | None = None) -> Repository:
-    """Find and open a repository; see :func:`locate`."""
-    return Repository(locate(path))
+def open_repository(path: str | os.PathLike[str] | None = None, *, quarantine: str | None = None) -> Repository:
+    """Find and open a repository; see :func:`locate` and :class:`Repository`."""
+    return Repository(locate(path), quarantine)
 
 
 def timestamp(seconds: float | None = None) -> str:

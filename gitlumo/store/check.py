@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from gitlumo import values
 from gitlumo.errors import FormatError, LumoError
-from gitlumo.git.objects import Objects, read_tree
+from gitlumo.git.objects import Objects, Staging, read_tree
 from gitlumo.store import join, layout, record, trees
 from gitlumo.store.query import TreeFiles
 from gitlumo.store.record import Record
+
+_TORN = re.compile(r"history: \d+ torn lines?")
 
 
 def check_ledger(objects: Objects, tree: str | None) -> tuple[int, list[str]]:
@@ -38,6 +41,32 @@ def check_ledger(objects: Objects, tree: str | None) -> tuple[int, list[str]]:
     problems += [f"{path}: belongs at {belongs[r.uid]}" for path, r in runs.items() if belongs[r.uid] != path]
     problems += [f"{path}: not part of a run" for path in sorted(_foreign(objects, tree))]
     return count, problems
+
+
+def check_growth(objects: Staging, old: str | None, new: str) -> list[str]:
+    """Check that a ledger's tree has all that a former one has, and that every run that is not the same is sound.
+
+    What a crash has torn in a history is no fault: it is published as it is.
+
+    Returns:
+        What is wrong, a line each.
+    """
+    problems = []
+    for path, _, entry in trees.unit_differences(objects, old, new):
+        if entry is None or not entry.is_tree:
+            continue
+        run = trees.read_run(objects, entry.id)
+        if run is None:
+            problems.append(f"{path}: no run: its uid, exp_name, test_name or progress is damaged")
+        elif not run.purged:
+            found = (problem for problem in check_run(objects, entry.id, run.uid) if not _TORN.fullmatch(problem))
+            problems += [f"{path}/{problem}" for problem in found]
+    if not problems:
+        joined = trees.join_trees(objects, old or objects.add_tree(()), new)
+        for path, entry, wanted in trees.unit_differences(objects, new, joined):
+            told = "misplaced" if wanted is None else "changed or missing" if entry else "missing"
+            problems.append(f"{path}: {told}: a ledger only grows")
+    return problems
 
 
 def _foreign(objects: Objects, tree: str | None) -> Iterator[str]:

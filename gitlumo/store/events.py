@@ -40,14 +40,19 @@ class Past:
     @property
     def name(self) -> tuple[str, str]:
         """(exp_name, test_name), as the subject says it; empty strings where it does not."""
-        match = _SUBJECT.fullmatch(self.subject)
-        return (match[1], match[2]) if match else ("", "")
+        return name_of(self.subject)
 
     @property
     def said(self) -> str:
         """The subject without the run's name."""
         match = _SUBJECT.fullmatch(self.subject)
         return " ".join(part for part in match.groups()[2:] if part) if match else self.subject
+
+
+def name_of(subject: str) -> tuple[str, str]:
+    """(exp_name, test_name), as an event's subject says it; empty strings where it does not."""
+    match = _SUBJECT.fullmatch(subject)
+    return (match[1], match[2]) if match else ("", "")
 
 
 def past(objects: Objects, tips: Iterable[str]) -> Iterator[Past]:
@@ -65,12 +70,13 @@ def past(objects: Objects, tips: Iterable[str]) -> Iterator[Past]:
     enter(tips)
     while waiting:
         _, id, commit = heapq.heappop(waiting)
-        kinds = commit.trailers("Lumo-Event")
-        yield from _events(id, commit, kinds)
-        enter(commit.parents[:1] if kinds else commit.parents)  # an event's others are code
+        yield from of_commit(id, commit)
+        enter(commit.parents[:1] if commit.trailers("Lumo-Event") else commit.parents)  # an event's others are code
 
 
-def _events(id: str, commit: Commit, kinds: list[str]) -> Iterator[Past]:
+def of_commit(id: str, commit: Commit) -> Iterator[Past]:
+    """The events of one commit."""
+    kinds = commit.trailers("Lumo-Event")
     by = commit.author.rsplit(" ", 2)[0]
     subjects = commit.message.split("\n\n")[1].split("\n") if len(kinds) > 1 else [commit.subject]
     for kind, uid, subject in zip(kinds, commit.trailers("Lumo-Uid"), subjects, strict=False):

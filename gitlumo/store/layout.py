@@ -163,6 +163,12 @@ def read_tombstone(data: bytes) -> Identity | None:
     return _identity(value.get("uid"), value.get("exp_name"), value.get("test_name"), value.get("start"), 0, False)
 
 
+def tombstone_to_bytes(identity: Identity, at: str, by: str) -> bytes:
+    """A ``purged.json``."""
+    bound = {key: getattr(identity, key) for key in ("uid", "start", "exp_name", "test_name")}
+    return values.to_bytes({**bound, "at": at, "by": by})
+
+
 def _identity(uid: Any, exp_name: Any, test_name: Any, start: Any, seq: Any, restored: bool) -> Identity | None:
     if not (ids.is_uid(uid) and ids.is_sound_name(exp_name) and ids.is_sound_name(test_name)):
         return None

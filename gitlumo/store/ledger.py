@@ -22,7 +22,7 @@ from gitlumo.git.objects import (
     walk,
 )
 from gitlumo.git.repository import timestamp
-from gitlumo.store import join, layout, merging, queue, trees
+from gitlumo.store import join, layout, merging, purging, queue, trees
 from gitlumo.store.join import Run
 from gitlumo.store.journal import Blob
 from gitlumo.store.queue import Event
@@ -91,6 +91,39 @@ class Ledger(Upkeep):
 
         return self._advance(None, f"lumo edit: {subject}", build)
 
+    def purge(self, identity: layout.Identity, names: Sequence[tuple[str, str]], subject: str, at: str) -> str:
+        """Put a tombstone in a run's place, and drop the events of it that no remote has from the history.
+
+        Args:
+            identity: The run.
+            names: The (exp_name, test_name) under which it may lie.
+            subject: The commit's first line.
+            at: The time that the tombstone bears.
+
+        Returns:
+            The tip, which has the tombstone.
+
+        Raises:
+            LumoError: See :meth:`publish`.
+        """
+
+        def build(staging: Staging, base: str) -> str:
+            tree = read_commit(staging, base).tree
+            there = trees.find(staging, tree, identity.uid, names)
+            if there is None or not there.purged:
+                stone = staging.add_blob(layout.tombstone_to_bytes(identity, at, self.repository.identity[0]))
+                tree = trees.put(staging, tree, Run(identity, stone, purged=True), names)
+            remote = [id for ref, id in self.tips().items() if ref != self.settings.ref]
+            kept = purging.reach(staging, remote) | self.repository.ends
+            tip = purging.rewrite(staging, base, kept, identity.uid, names)
+            if read_commit(staging, tip).tree != tree:
+                message = layout.event_message([("edit", identity.uid, subject)])
+                tip = self._commit(staging, tree, [tip], message)
+            purging.prune(staging, tip)
+            return tip
+
+        return self._advance(None, "lumo purge", build)
+
     def _read(self, event: Event) -> _Reading:
         blobs = event.folder.blobs(self.repository.location.hash_name)
         content = {blob.path: blob for blob in blobs if blob.path not in event.extra}
@@ -120,7 +153,7 @@ class Ledger(Upkeep):
         parents, known, runs, told = [base], set(), [], []
         for reading in readings:
             event, there = reading.event, here.get(reading.identity.uid)
-            if there:
+            if there and not there.purged:
                 known |= {entry.id for _, entry in walk(staging, there.folder)}
             record = _record(staging, reading, known)
             run = Run(reading.identity, record, folder=record)

@@ -192,6 +192,18 @@ def put_among(staging: Staging, root: str | None, runs: Iterable[Run], namesakes
     return _settle(staging, root, namesakes, runs, {}, {})
 
 
+def take_out(staging: Staging, root: str, uid: str, names: Iterable[tuple[str, str]]) -> str:
+    """A ledger's tree as if a run, which may lie under some names, had never been in it."""
+    there = gather(staging, root, names)
+    left = join.collect(run for run in there.values() if run.uid != uid)
+    if len(left) == len(there):
+        return root
+    changes: dict[str, Entry | None] = dict.fromkeys(there)
+    for path, other in join.folders(left.values()).items():
+        changes[path] = folder_entry(staging, left[other])
+    return edit_tree(staging, root, changes) or staging.add_tree(())
+
+
 def join_trees(staging: Staging, a: str | None, b: str | None) -> str | None:
     """The join of two ledgers' trees; None only if both are None.
 

@@ -7,12 +7,13 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from gitlumo import machine
 from gitlumo.config import Settings
-from gitlumo.errors import GitError
+from gitlumo.errors import GitError, RefMoved
 from gitlumo.git import pack, process
+from gitlumo.git.objects import NewObject
 from gitlumo.git.repository import Repository
 from gitlumo.store.branch import Branch
 from gitlumo.store.journal import open_runs, write_whole
@@ -108,6 +109,30 @@ class Upkeep(Branch):
             if self.repository.objects.is_ancestor(words[1], tip) or owner_is_gone(note):
                 pack.unkeep(base)
         self._roll_up()
+
+    def write_view(self, view: str, old: str | None, commit: str, new: Mapping[str, NewObject], why: str) -> None:
+        """Write objects as one pack, and move a ref that is computed of the ledger: never the ledger's own.
+
+        Args:
+            view: The ref.
+            old: Where it is; None: it does not exist.
+            commit: Where it is to be.
+            new: The objects that it needs.
+            why: For the reflog.
+
+        Raises:
+            RefMoved: If it was not at ``old``.
+            GitError: If it cannot be written.
+        """
+        base = pack.write_pack(self.place, new, self._note(commit), fsync=True)
+        try:
+            self._look_up(commit, base)
+            self.repository.refs.move(view, old, commit, why)
+        except BaseException as error:
+            pack.remove_pack(base) if isinstance(error, RefMoved) else pack.unkeep(base)
+            raise
+        if not pack.gc_is_running(self.place):  # else a later look does it
+            pack.unkeep(base)
 
     def _note(self, tip: str) -> bytes:
         """What the ``.keep`` of a pack says: for which commit, and whose it is."""
