@@ -6,6 +6,7 @@ import os
 import shutil
 import sys
 
+from gitlumo.config import read_settings
 from gitlumo.errors import LumoError
 from gitlumo.git import hook_files, process
 from gitlumo.git.repository import Repository
@@ -82,8 +83,7 @@ def remove(repository: Repository) -> str:
 
 def is_missing(repository: Repository) -> bool:
     """Whether the hook is switched on, but something has written over it, as husky and pre-commit do."""
-    on = (repository.config.get(SWITCH) or ["false"])[-1].lower() in ("true", "yes", "on", "1")
-    if not on:
+    if not read_settings(repository.config).hooks:
         return False
     try:
         return hook_files.find(os.path.join(hook_files.folder(repository), name_for(repository))) is None

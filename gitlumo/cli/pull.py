@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import os
 import sys
 
 from gitlumo.cli import fetch
@@ -10,7 +12,6 @@ from gitlumo.cli.opening import Opened, open_here
 from gitlumo.cli.terminal import printable
 from gitlumo.cli.wire import interruptible, show
 from gitlumo.errors import LumoError
-from gitlumo.git import process
 from gitlumo.share import remotes
 from gitlumo.share.exchange import Pulled, pull
 from gitlumo.share.remotes import Home
@@ -37,10 +38,9 @@ def run(args: argparse.Namespace) -> int:
 
 def update_notes(home: Home, tip: str) -> None:
     """Bring the notes up to the ledger; they are a view of it, and what is wrong with them is no failure of a pull."""
-    form = "--format=%(trailers:key=Lumo-Ledger,valueonly,separator=)"
-    words = [*home.repository.git_args, "log", "-1", form, "refs/notes/lumo", "--"]
-    if process.run(words, check=False).out.strip() == tip.encode():  # as mostly: nothing is read
-        return
+    with contextlib.suppress(OSError), open(os.path.join(home.repository.location.lumo_dir, "noted")) as hint:
+        if hint.read() == tip:  # as mostly: nothing is read
+            return
     from gitlumo.share import noting
 
     try:
