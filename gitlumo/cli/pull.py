@@ -12,9 +12,12 @@ from gitlumo.cli.opening import Opened, open_here
 from gitlumo.cli.terminal import printable
 from gitlumo.cli.wire import interruptible, show
 from gitlumo.errors import LumoError
+from gitlumo.git import process
 from gitlumo.share import remotes
 from gitlumo.share.exchange import Pulled, pull
 from gitlumo.share.remotes import Home
+
+NOTED_AT_ONCE = 100  # runs
 
 
 def options(parser: argparse.ArgumentParser) -> None:
@@ -29,22 +32,30 @@ def run(args: argparse.Namespace) -> int:
     with interruptible("pull"):
         pulled = pull(home, remotes.choose(home, args.remote), show(args.quiet))
         if pulled.after:
-            update_notes(home, pulled.after)
+            update_notes(opened, home, pulled.after)
     if not args.quiet:
         for line in told(opened, pulled):
             print(printable(line))
     return 0
 
 
-def update_notes(home: Home, tip: str) -> None:
-    """Bring the notes up to the ledger; they are a view of it, and what is wrong with them is no failure of a pull."""
+def update_notes(opened: Opened, home: Home, tip: str) -> None:
+    """Bring the notes up to the ledger: much of it by a process that goes on alone.
+
+    They are a view of it, and what is wrong with them is no failure of a pull.
+    """
+    before = None
     with contextlib.suppress(OSError), open(os.path.join(home.repository.location.lumo_dir, "noted")) as hint:
-        if hint.read() == tip:  # as mostly: nothing is read
+        before = hint.read()
+        if before == tip:  # as mostly: nothing is read
             return
     from gitlumo.share import noting
 
     try:
-        noting.update(home.ledger)
+        if sum(changes(opened, before, tip)) > NOTED_AT_ONCE:
+            process.start_detached([*home.repository.git_args, "lumo", "notes", "--quiet"], cwd=os.getcwd())
+        else:
+            noting.update(home.ledger)
     except (LumoError, OSError) as error:
         what = printable(str(error).partition("\n")[0])
         print(f"warning: refs/notes/lumo could not be brought up to date: {what}", file=sys.stderr)
