@@ -30,6 +30,7 @@ class Settings:
         snapshot_max_total: Untracked files together.
         snapshot_timeout: How long looking at the work tree may take.
         snapshot_exclude: Patterns (as in .gitignore, matched against names and paths) of untracked files to leave out.
+        hooks: Whether each ``git push`` shares the runs, too.
         remote: With whom runs are shared unless a remote is named; None: ``origin``, or the only one that there is.
     """
 
@@ -44,6 +45,7 @@ class Settings:
     snapshot_max_total: int = 100 * 1024**2
     snapshot_timeout: float = 5.0
     snapshot_exclude: tuple[str, ...] = ()
+    hooks: bool = False
     remote: str | None = None
 
     @property
@@ -92,6 +94,7 @@ def read_settings(config: Mapping[str, Sequence[str]]) -> Settings:
         snapshot_max_total=_size("lumo.snapshotMaxTotal", last("snapshotMaxTotal"), default.snapshot_max_total),
         snapshot_timeout=_duration("lumo.snapshotTimeout", last("snapshotTimeout"), default.snapshot_timeout),
         snapshot_exclude=_words(config.get("lumo.snapshotexclude", ())),
+        hooks=_boolean("lumo.hooks", last("hooks"), default.hooks),
         remote=last("remote") or None,
     )
 

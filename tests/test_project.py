@@ -37,8 +37,10 @@ def test_wheel(tmp_path):
     (wheel,) = tmp_path.glob("*.whl")
     with zipfile.ZipFile(wheel) as content:
         names = content.namelist()
+        scripts = {name: content.read(f"gitlumo/git_hooks/{name}") for name in ("pre-push", "pre-receive")}
         (metadata,) = (content.read(name).decode() for name in names if name.endswith("METADATA"))
     assert "gitlumo/py.typed" in names
+    assert scripts == {path.name: path.read_bytes() for path in (ROOT / "hooks").iterdir()}
     assert any(name.endswith(".data/data/share/man/man1/git-lumo.1") for name in names)
     assert any(name.endswith("licenses/LICENSE") for name in names)
     assert {name.split("/")[0].partition("-")[0] for name in names} == {"gitlumo"}

@@ -57,6 +57,17 @@ def test_the_commands_that_run_and_run_again(repo, git):
     assert "solver/" in git("log", "--format=%s", "lumo_experiments")
 
 
+def test_the_commands_beside_the_code(trained, git, tmp_path):
+    git("init", "-q", "--bare", tmp_path / "origin")
+    git("remote", "add", "origin", tmp_path / "origin")
+    commands = next(block for block in blocks("sh") if "git lumo purge" in block)
+    done = subprocess.run(["sh", "-e", "-c", commands], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "Notes (lumo):\n    digits/" in done.stdout
+    assert "No run is recorded on these commits." in done.stdout
+    assert "its tombstone is in lumo_experiments" in done.stdout
+
+
 def test_the_map_names_every_room():
     rooms = {path.relative_to("gitlumo").with_suffix("").as_posix() for path in _modules()}
     missing = {room for room in rooms if f"`{room.rpartition('/')[2]}`" not in README and f"`{room}`" not in README}

@@ -6,6 +6,7 @@ import os
 import shutil
 import sys
 
+from gitlumo.config import read_settings
 from gitlumo.errors import LumoError
 from gitlumo.git import hook_files, process
 from gitlumo.git.repository import Repository
@@ -53,7 +54,7 @@ def install(repository: Repository) -> str:
     folder = hook_files.folder(repository)
     path = os.path.join(folder, name)
     program = shutil.which("git-lumo") or sys.argv[0]
-    ours = not _is_in_work_tree(repository, path)  # a path of this machine is not to be committed
+    ours = not _may_be_committed(repository, path)  # a path of this machine is not to be committed
     chained = hook_files.install(path, script(name), os.path.dirname(os.path.abspath(program)) if ours else None)
     process.run([*repository.git_args, "config", SWITCH, "true"])
     lines = [f"{name}: {_DOES[name]}", f"  in {path}{', with what was there before' if chained else ''}"]
@@ -82,8 +83,7 @@ def remove(repository: Repository) -> str:
 
 def is_missing(repository: Repository) -> bool:
     """Whether the hook is switched on, but something has written over it, as husky and pre-commit do."""
-    on = (repository.config.get(SWITCH) or ["false"])[-1].lower() in ("true", "yes", "on", "1")
-    if not on:
+    if not read_settings(repository.config).hooks:
         return False
     try:
         return hook_files.find(os.path.join(hook_files.folder(repository), name_for(repository))) is None
@@ -91,8 +91,13 @@ def is_missing(repository: Repository) -> bool:
         return True
 
 
-def _is_in_work_tree(repository: Repository, path: str) -> bool:
+def _may_be_committed(repository: Repository, path: str) -> bool:
+    """Whether a file is one of the work tree, and not ignored, as those are that husky makes."""
+
     def is_below(top: str | None) -> bool:
         return bool(top) and os.path.realpath(path).startswith(os.path.realpath(top or "") + os.sep)
 
-    return is_below(repository.location.work_tree) and not is_below(repository.location.common_dir)
+    top = repository.location.work_tree
+    if not is_below(top) or is_below(repository.location.common_dir):
+        return False
+    return process.run([*repository.git_args, "check-ignore", "-q", path], cwd=top, check=False).status != 0

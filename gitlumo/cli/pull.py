@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
+import os
 import sys
 
 from gitlumo.cli import fetch
@@ -15,6 +17,8 @@ from gitlumo.git import process
 from gitlumo.share import remotes
 from gitlumo.share.exchange import Pulled, pull
 from gitlumo.share.remotes import Home
+
+NOTED_AT_ONCE = 100  # runs
 
 
 def options(parser: argparse.ArgumentParser) -> None:
@@ -29,7 +33,7 @@ def run(args: argparse.Namespace) -> int:
     with interruptible("pull"):
         pulled = pull(home, remotes.choose(home, args.remote), show(args.quiet or args.json))
         if pulled.after:
-            update_notes(home, pulled.after)
+            update_notes(opened, home, pulled.after)
     if args.json:
         print(json.dumps(as_json(opened, pulled), indent=2, sort_keys=True))
     elif not args.quiet:
@@ -45,16 +49,23 @@ def as_json(opened: Opened, pulled: Pulled) -> dict[str, object]:
     return {"before": pulled.before, "after": pulled.after, "new": new, "changed": changed, "fetched": fetched}
 
 
-def update_notes(home: Home, tip: str) -> None:
-    """Bring the notes up to the ledger; they are a view of it, and what is wrong with them is no failure of a pull."""
-    form = "--format=%(trailers:key=Lumo-Ledger,valueonly,separator=)"
-    words = [*home.repository.git_args, "log", "-1", form, "refs/notes/lumo", "--"]
-    if process.run(words, check=False).out.strip() == tip.encode():  # as mostly: nothing is read
-        return
+def update_notes(opened: Opened, home: Home, tip: str) -> None:
+    """Bring the notes up to the ledger: much of it by a process that goes on alone.
+
+    They are a view of it, and what is wrong with them is no failure of a pull.
+    """
+    before = None
+    with contextlib.suppress(OSError), open(os.path.join(home.repository.location.lumo_dir, "noted")) as hint:
+        before = hint.read()
+        if before == tip:  # as mostly: nothing is read
+            return
     from gitlumo.share import noting
 
     try:
-        noting.update(home.ledger)
+        if sum(changes(opened, before, tip)) > NOTED_AT_ONCE:
+            process.start_detached([*home.repository.git_args, "lumo", "notes", "--quiet"], cwd=os.getcwd())
+        else:
+            noting.update(home.ledger)
     except (LumoError, OSError) as error:
         what = printable(str(error).partition("\n")[0])
         print(f"warning: refs/notes/lumo could not be brought up to date: {what}", file=sys.stderr)

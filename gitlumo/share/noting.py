@@ -5,6 +5,8 @@ The notes of one ledger are the same commit in every clone: they are computed, a
 
 from __future__ import annotations
 
+import contextlib
+import os
 import random
 import re
 import time
@@ -18,6 +20,7 @@ from gitlumo.git.objects import ZONE, Commit, Objects, Staging, read_commit
 from gitlumo.git.transport import Show
 from gitlumo.share.remotes import Remote
 from gitlumo.store import layout, trees
+from gitlumo.store.journal import write_whole
 from gitlumo.store.ledger import Ledger
 from gitlumo.store.query import TreeFiles
 from gitlumo.store.record import Record, best_facts
@@ -68,21 +71,28 @@ def update(ledger: Ledger, *, anew: bool = False) -> Noted | None:
         before = ledger.repository.refs.read(REF)
         staging = Staging(ledger.repository.objects)
         if before and not anew and _source(staging, before) == tip:
-            return Noted(before, before, 0)
+            return _settled(ledger, tip, Noted(before, before, 0))
         try:
             after, count = _make(staging, None if anew else before, tip)
         except MissingObject:  # the ledger that they were made of was rewritten, and is gone
             after, count = _make(staging, None, tip)
         if after == before:
-            return Noted(before, before, 0)
+            return _settled(ledger, tip, Noted(before, before, 0))
         try:
             ledger.write_view(REF, before, after, staging.new, "lumo notes")
-            return Noted(before, after, count)
+            return _settled(ledger, tip, Noted(before, after, count))
         except RefMoved:
             if attempt + 1 == ATTEMPTS:
                 raise
             _wait(attempt)
     raise AssertionError("unreachable")
+
+
+def _settled(ledger: Ledger, tip: str, noted: Noted) -> Noted:
+    """Remember of which tip the notes are, so that 'git lumo pull' need not look."""
+    with contextlib.suppress(OSError):
+        write_whole(os.path.join(ledger.lumo_dir, "noted"), tip.encode("ascii"))
+    return noted
 
 
 def push(ledger: Ledger, remote: Remote, show: Show | None = None) -> str | None:

@@ -68,12 +68,12 @@ def test_both_sides_of_a_merge_and_no_code(here_lumo, two, git, tmp_path):
 def test_a_commit_of_several_runs(here_lumo, two, git):
     """Who holds the lock publishes others' events with its own: each is listed."""
     from gitlumo.git.objects import Commit
-    from gitlumo.store.events import _events
+    from gitlumo.store.events import of_commit
     from gitlumo.store.layout import event_message
 
     told = [("end", "0" * 32, "digits/a finished acc=1"), ("start", "1" * 32, "digits/b running")]
     commit = Commit("", (), "Ada <a@b> 5 +0000", "Ada <a@b> 5 +0000", event_message(told))
-    found = list(_events("c" * 40, commit, commit.trailers("Lumo-Event")))
+    found = list(of_commit("c" * 40, commit))
     assert [(event.name, event.kind, event.uid[0], event.said) for event in found] == [
         (("digits", "a"), "end", "0", "finished acc=1"),
         (("digits", "b"), "start", "1", "running"),

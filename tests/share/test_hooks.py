@@ -215,7 +215,7 @@ def test_beside_husky(pair, shared, record, ok, push, tip, noted, git):
     git("add", ".husky", cwd=one)
     git("commit", "-q", "-m", "husky", cwd=one)
     git("config", "core.hooksPath", ".husky/_", cwd=one)
-    ok(one, "init", "--hooks")
+    assert "a file of your work tree" not in ok(one, "init", "--hooks")
     assert git("status", "--short", cwd=one) == ""
     record(one, "a")
     assert push(one)[0] == 0
@@ -227,6 +227,19 @@ def test_beside_husky(pair, shared, record, ok, push, tip, noted, git):
 
 def ok_or_found(path: Path) -> str:
     return subprocess.run(["git-lumo", "doctor"], cwd=path, capture_output=True, text=True, check=False).stdout
+
+
+def test_beside_pre_commit_which_puts_it_aside(one, shared, push, tip, ok):
+    path = one / ".git/hooks/pre-push"  # as 'pre-commit install' does with a hook that is not its own
+    path.rename(f"{path}.legacy")
+    write(path, '#!/usr/bin/env bash\nexec "$0.legacy" "$@"\n')
+    assert "lumo.hooks" not in ok_or_found(one)
+    assert push(one)[0] == 0
+    assert tip(shared) == tip(one)
+    ok(one, "init", "--hooks")
+    assert path.read_text() == '#!/usr/bin/env bash\nexec "$0.legacy" "$@"\n'
+    ok(one, "init", "--no-hooks")
+    assert "gitlumo" not in "".join(each.read_text() for each in path.parent.glob("pre-push*"))
 
 
 def test_a_tracked_folder_of_hooks_gets_no_path_of_this_machine(repo, ok, git):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from gitlumo import Experiment, SimpleExperiment
@@ -190,3 +192,18 @@ def test_notes_are_found_however_git_has_split_their_ids(repo, git):
         made = notes.write(staging, tree, {commit: b"new"})
         assert notes.read(staging, made, commit) == b"new"
         assert notes.read(staging, notes.write(staging, tree, {commit: b""}), commit) == b""
+
+
+def test_much_of_it_is_left_to_a_process_of_its_own(pair, train, ok, git, monkeypatch):
+    from gitlumo.cli import main, pull
+
+    one, two = pair
+    train(one, "a")
+    ok(one, "push")
+    monkeypatch.setattr(pull, "NOTED_AT_ONCE", 0)
+    monkeypatch.chdir(two)
+    assert main(["pull", "-q"]) == 0
+    until = time.monotonic() + 60
+    while not note(git, two) and time.monotonic() < until:
+        time.sleep(0.02)
+    assert note(git, two) == "digits/a finished acc=0.5"
