@@ -28,11 +28,17 @@ class Claims:
     def still_due(self, jobs: Iterable[Job], passed_over: Callable[[], None]) -> Iterator[Job]:
         """The jobs that nobody has done meanwhile, or does now; each of them is this process's from here on."""
         for job in jobs:
-            if self._take(job.key) and self._is_due(job):
+            if self._take(job.key) and self._due(job):
                 yield job
             else:
                 self.let_go(job)
                 passed_over()
+
+    def _due(self, job: Job) -> bool:
+        try:
+            return self._is_due(job)
+        except (LumoError, OSError):  # the ledger cannot be asked just now; the plan has said that it is
+            return True
 
     def _take(self, key: str) -> bool:
         with contextlib.suppress(OSError):  # where no file can be made, no run can be recorded, either
