@@ -103,6 +103,7 @@ class Experiment(Writing):
             raise StateError(f"start(): {self.label} is {self._mode}; make a new {type(self).__name__}")
         self._pid = os.getpid()
         handed = handing.take(self.exp_name, self.test_name)
+        self._nth = handing.nth() if self._nth is None else self._nth
         if is_silent(self._distributed):
             self._start_silently(handed)
             return self

@@ -14,7 +14,8 @@ from gitlumo import ids
 EXP_NAME = "LUMO_EXP_NAME"
 TEST_NAME = "LUMO_EXP_TEST_NAME"
 UID = "LUMO_EXP_UID"
-RUNNER = "LUMO_EXP_RUNNER"  # set by who records the command that runs: a script in it goes on with that run
+# Set by who records the command that runs: a script in it goes on with that run, after so many runs of its own.
+RUNNER = "LUMO_EXP_RUNNER"
 _NAMES = (EXP_NAME, TEST_NAME, UID, RUNNER)
 
 
@@ -34,6 +35,7 @@ class Handed:
 
 
 _mine: list[tuple[int, dict[str, str]]] = []  # what is said of the open runs of this process; a fork copies the list
+_asked = (0, 0)  # the process, and how many of its runs have asked :func:`take`
 _kept: dict[str, str] = {}  # what others have said to this process, while its own run stands in its environment
 
 
@@ -76,6 +78,12 @@ def without(environ: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in environ.items() if name not in _NAMES}
 
 
+def nth() -> int:
+    """Which of the runs of this process the last one is that has asked :func:`take`, from 0; -1: there was none."""
+    pid, count = _asked
+    return count - 1 if pid == os.getpid() else -1
+
+
 def take(exp_name: str, given: str | None = None) -> Handed | None:
     """What another process has said of this one's next run of an experiment; it is said once, so it goes.
 
@@ -86,9 +94,14 @@ def take(exp_name: str, given: str | None = None) -> Handed | None:
     Raises:
         InvalidName: If the name breaks the rules.
     """
+    global _asked
+    before = nth() + 1
+    _asked = os.getpid(), before + 1
     shows_mine = any(own[UID] == os.environ.get(UID) for own in _own())
     said: MutableMapping[str, str] = _kept if shows_mine else os.environ
     test_name, uid, is_run = said.get(TEST_NAME), said.get(UID), RUNNER in said
+    if is_run and before < (int(said[RUNNER]) if said[RUNNER].isdecimal() else 0):
+        return None  # the recorded one was a later run of its process
     if not test_name or not (is_run or (given is None and said.get(EXP_NAME, exp_name) == exp_name)):
         return None
     for name in _NAMES:

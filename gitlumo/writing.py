@@ -58,6 +58,7 @@ class Writing(Recorded):
         self._progress: dict[str, Any] = {}
         self._warned = False
         self._said_forked = self._pid
+        self._nth: int | None = None  # of the runs of this process, from 0
 
     def log(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
         """Record one value of each of some metrics.
@@ -236,7 +237,7 @@ class Writing(Recorded):
     def _record_process(self) -> None:
         """Before the run is registered: without it nobody could ever find it dead."""
         pinfo, masked = capture.process(self.settings.hostname, self.repository.location.work_tree, self._program)
-        self._put("pinfo", values.encode(pinfo))
+        self._put("pinfo", values.encode(pinfo | ({"nth": self._nth} if self._nth else {})))
         self._note_masked(masked)
 
     def _record_surroundings(self) -> None:

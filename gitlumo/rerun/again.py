@@ -339,6 +339,7 @@ def _run(
         patterns=_patterns(record),
         env=variables,
         rerun=link,
+        nth=made.command.nth,
         quiet=request.quiet,
         started=lambda uid: _link_back(branch, made.found, uid),
         spawned=lease.hand_to if lease else None,

@@ -25,6 +25,7 @@ class Recorded:
         file: The script, in the same way; empty: none.
         cwd: The folder it ran in, in the same way.
         place: What ``info/masked.json`` calls its words.
+        nth: Which of the runs of its process it was, from 0.
     """
 
     words: list[str]
@@ -33,6 +34,7 @@ class Recorded:
     file: str
     cwd: str
     place: str = "pinfo.obj.argv"
+    nth: int = 0
 
 
 def recorded(found: Found) -> Recorded:
@@ -60,9 +62,10 @@ def recorded(found: Found) -> Recorded:
         raise LumoError(
             f"{found.label} was typed at Python's prompt, or came from its standard input; it is not recorded"
         )
+    nth = pinfo["nth"] if type(pinfo.get("nth")) is int and pinfo["nth"] > 0 else 0
     if pinfo.get("launcher"):
-        return Recorded(words, argv, "", file, cwd or ".", "pinfo.launcher")
-    return Recorded(words, argv, bin, file, cwd or ".")
+        return Recorded(words, argv, "", file, cwd or ".", "pinfo.launcher", nth)
+    return Recorded(words, argv, bin, file, cwd or ".", nth=nth)
 
 
 def _words(value: Any) -> list[str]:

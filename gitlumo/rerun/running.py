@@ -43,6 +43,7 @@ class Task:
         patterns: What finds metrics in its output; see :class:`gitlumo.rerun.metric_lines.Patterns`.
         env: Environment variables to set.
         rerun: ``info/rerun.json``, where it repeats another run.
+        nth: Which run of the command's script is meant, from 0: the ones before are runs of their own.
         quiet: Whether to print no report at the end.
         started: Called with the run's uid once it is recorded, before the command starts.
         spawned: Called with the command's process id.
@@ -57,6 +58,7 @@ class Task:
     patterns: Sequence[str] = ()
     env: Mapping[str, str] = field(default_factory=dict)
     rerun: Mapping[str, Any] | None = None
+    nth: int = 0
     quiet: bool = False
     started: Callable[[str], None] | None = None
     spawned: Callable[[int], None] | None = None
@@ -155,6 +157,7 @@ class _Command(Experiment):
         name = task.exp_name or experiment_of(program)
         super().__init__(name, task.test_name, hooks=hooks, params=dict(task.params) or None, distributed=False)
         self._task, self._program, self._provisional = task, program, task.exp_name is None
+        self._nth = task.nth
 
     def _record_surroundings(self) -> None:
         super()._record_surroundings()
@@ -182,7 +185,7 @@ class _Command(Experiment):
             with self._safely("Metrics"):
                 raise file.trouble
         outputs: dict[str, Output] = {}
-        env = {**os.environ, **self._task.env, handing.RUNNER: "1", VARIABLE: file.path}
+        env = {**os.environ, **self._task.env, handing.RUNNER: str(self._task.nth), VARIABLE: file.path}
 
         def hear(name: str, data: bytes) -> None:
             output = outputs.get(name)

@@ -373,3 +373,20 @@ def test_metrics_of_a_command_are_found_again(repo, lumo, git):
     assert (done.status, done.out) == (0, "loss=0.25\n"), done.err
     run = shown(lumo, "@")
     assert (run["metrics"]["loss"]["best"], run["params"], run["exp_name"]) == (0.25, {"tol": 1e-3}, "solver")
+
+
+def test_the_second_run_of_a_script(repo, lumo):
+    (repo / "two.py").write_text(
+        "import gitlumo\n"
+        "for name in ('first', 'second'):\n"
+        "    with gitlumo.SimpleExperiment(name) as exp:\n"
+        "        exp.log({name: 1})\n"
+    )
+    subprocess.run([sys.executable, "two.py"], cwd=repo, check=True, capture_output=True)
+    second = shown(lumo, "@")
+    for _ in range(2):
+        assert lumo("rerun", second["uid"], direct=True).status == 0
+        again = next(run for run in listed(lumo) if run["rerun"].get("from") == second["uid"])
+        assert (again["exp_name"], list(again["metrics"])) == ("second", ["second"])
+        second = again  # a rerun of a rerun is of the same one
+    assert [run["exp_name"] for run in listed(lumo)].count("first") == 3
