@@ -107,8 +107,9 @@ def begin(
     if lost:
         began.warnings.append(f"the branch {settings.branch} was deleted; this run brings it back at {lost[:12]}")
     _recover(began)
-    if resume is not None and not (resume == AUTO and handed and handed.uid):  # which joins a living run first of all
-        _resume(began, exp_name, handed.test_name if handed and resume == AUTO else test_name, resume)
+    launched = handed if resume == AUTO and handed and not handed.is_run else None
+    if resume is not None and not (launched and launched.uid):  # which joins a living run first of all
+        _resume(began, exp_name, launched.test_name if launched else test_name, resume)
     elif (machine.job() or ("", 0))[1]:
         began.warnings.append("SLURM has started this job again; resume='auto' goes on with the run that it had")
     if began.resumed is None and handed and handed.is_run:

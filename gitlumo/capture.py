@@ -8,7 +8,7 @@ import os
 import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from gitlumo import hardware, machine, privacy, values
@@ -25,12 +25,14 @@ class Program:
         argv: What the script sees of it (``sys.argv``).
         bin: The executable's path; empty where it is not known.
         file: The script's path; empty where there is none.
+        cwd: The folder in which it was started.
     """
 
     words: Sequence[str]
     argv: Sequence[str]
     bin: str
     file: str
+    cwd: str = field(default_factory=os.getcwd)
 
 
 def this_program(notebook: str | None = None) -> Program:
@@ -42,7 +44,23 @@ def this_program(notebook: str | None = None) -> Program:
     main = notebook
     if main is None:
         main = getattr(sys.modules.get("__main__"), "__file__", None) or (sys.argv[0] if sys.argv else "")
-    return Program(sys.orig_argv, sys.argv, sys.executable or "", os.path.abspath(main) if main else "")
+    file = os.path.abspath(main) if main else ""
+    return Program(sys.orig_argv, sys.argv, sys.executable or "", file, _started_in() or os.getcwd())
+
+
+def _started_in() -> str | None:
+    """Where this program was started, which may since have gone elsewhere; None: its main module does not tell.
+
+    The path of a script is that folder and the word by which it was called; ``-m`` takes a module from that folder.
+    """
+    module = sys.modules.get("__main__")
+    file, spec = getattr(module, "__file__", None) or "", getattr(module, "__spec__", None)
+    called = sys.argv[0] if sys.argv else ""
+    if spec is not None:
+        called = f"{spec.name.replace('.', os.sep)}.py"
+        file = file if sys.path and file == os.path.join(sys.path[0], called) else ""
+    folder = file.removesuffix(os.sep + called)
+    return os.path.normpath(folder) if called and os.path.isabs(file) and folder != file else None
 
 
 def surroundings(
@@ -77,7 +95,7 @@ def execute(root: str | None, program: Program) -> tuple[dict[str, Any], list[st
     Returns:
         The property, paths relative to the repository or ``~``, secrets masked; and where secrets were masked.
     """
-    cwd = os.getcwd()
+    cwd = _cwd(program, root)
     argv, masked = _words(program.argv, root, cwd)
     facts = {
         "cwd": _path(cwd, root),
@@ -99,7 +117,8 @@ def process(hostname: str, root: str | None, program: Program | None = None) -> 
     """
     me = machine.this_process(hostname)
     program = program or this_program("")
-    argv, masked = _words(program.words, root, os.getcwd())
+    cwd = _cwd(program, root)
+    argv, masked = _words(program.words, root, cwd)
     started = machine.started_at()
     name = os.path.basename(program.bin or "python")
     facts = {
@@ -115,7 +134,7 @@ def process(hostname: str, root: str | None, program: Program | None = None) -> 
     where = [f"pinfo.obj.argv[{i}]" for i in masked]
     started_by = machine.launcher()
     if started_by:
-        facts["launcher"], masked = _words(started_by, root, os.getcwd())
+        facts["launcher"], masked = _words(started_by, root, cwd)
         where += [f"pinfo.launcher[{i}]" for i in masked]
     return facts, where
 
@@ -126,6 +145,12 @@ def repository_name(root: str | None) -> Any:
         return None
     short = privacy.home_relative(root)
     return _path(short, None) if short.startswith("~") else _path(os.path.basename(root), None)
+
+
+def _cwd(program: Program, root: str | None) -> str:
+    """The folder in which a program was started; where that is outside of its repository, the one in which it is."""
+    inside = root is not None and (program.cwd + os.sep).startswith(root + os.sep)
+    return program.cwd if inside else os.getcwd()
 
 
 def _path(path: str, root: str | None) -> Any:

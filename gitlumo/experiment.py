@@ -363,7 +363,8 @@ class Experiment(Writing):
         with self._safely("Ledger"), self._until_published():
             self._progress["seq"] += 2
             self._progress["last_edit_time"] = values.time_text(time.time())
-            self._save("progress", {**self._progress, **_GOES_ON} if self._adopted else self._progress)
+            progress = {**self._progress, **_GOES_ON} if self._adopted else self._progress
+            self._save("progress", progress)
             if (self._adopted or not self._summed) and not self._journal.pending:
                 self._metrics, self._summed = self._reader.folded()[0], True
             if self._metrics:
@@ -373,7 +374,7 @@ class Experiment(Writing):
                 self._folder.paths()
                 if self._folder.skipped:
                     self._save("skipped", self._folder.skipped)
-                subject = layout.event_subject(self.label, self.state, self._facts(kind))
+                subject = layout.event_subject(self.label, record.state_of(progress), self._facts(kind))
                 snapshot = (self.load_info("git") or {}).get("commit")
                 self.ledger.publish(Event(kind, self._folder, subject, snapshot))
                 return True

@@ -310,25 +310,21 @@ def row(kind: str, folder: Path, state: Callable[[Path], Any], fsck: Callable[[P
     cells = {"record": _recorded(place, told)}
     listed = _run(["git", "lumo", "log", "--json"], place)
     cells["list"] = _seen(listed, lambda out: len(json.loads(out)) == 1)
-    shown = _run(["git", "lumo", "show", "@"], place)
-    cells["show"] = _seen(shown, lambda out: "acc" in out and "lr" in out)
+    cells["show"] = _seen(_run(["git", "lumo", "show", "@"], place), lambda out: "acc" in out and "lr" in out)
     assert is_bare or state(place) == before, "the work tree, or what git knows of it, has changed"
     fsck(place)
     cells["clone"] = _cloned(place, folder / "clone", listed.stdout, fsck)
     cells["share"] = _shared(place, folder / "clone", folder / "hub.git", fsck)
-    after = (
-        None if is_bare else state(place) | {"refs": before and before["refs"]}
-    )  # a fetch moves remote-tracking ones
-    assert after == before, "sharing has changed the work tree"
+    assert before is None or state(place) | {"refs": before["refs"]} == before, "sharing has changed the work tree"
     return cells
 
 
 def _run(command: list[str], place: Path) -> subprocess.CompletedProcess[str]:
     more = {"capture_output": True, "encoding": "utf-8", "errors": "replace", "check": False}
-    return subprocess.run(command, cwd=place, stdin=subprocess.DEVNULL, preexec_fn=_as_anybody, **more)  # type: ignore[call-overload, no-any-return]
+    return subprocess.run(command, cwd=place, stdin=subprocess.DEVNULL, preexec_fn=as_anybody, **more)  # type: ignore[call-overload, no-any-return]
 
 
-def _as_anybody() -> None:
+def as_anybody() -> None:
     """Root, too, reads only what the files' modes let it: without CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH."""
     if sys.platform == "linux" and os.geteuid() == 0:
         for capability in (1, 2):
@@ -393,13 +389,13 @@ def _cloned(place: Path, copy: Path, listed: str, fsck: Callable[[Path], None]) 
 
 
 def _shared(place: Path, other: Path, hub: Path, fsck: Callable[[Path], None]) -> str:
-    """Push to where it came from, or else to a new bare repository; pull what another clone has recorded meanwhile."""
+    """Push to where it came from or a new repository; pull what another clone has recorded."""
     if not git("remote", cwd=place):
-        form = git("rev-parse", "--show-object-format", cwd=place)
-        git("init", "-q", "--bare", f"--object-format={form}", hub, cwd=place.parent)
+        form = f"--object-format={git('rev-parse', '--show-object-format', cwd=place)}"
+        git("init", "-q", "--bare", form, hub, cwd=place.parent)
         git("remote", "add", "hub", hub, cwd=place)
     git("remote", "add", "there", git("remote", "get-url", git("remote", cwd=place), cwd=place), cwd=other)
-    assert _run([sys.executable, "-c", TRAIN], other).returncode == 0
+    _run([sys.executable, "-c", TRAIN], other).check_returncode()
     for words, where in [(["push"], place), (["push", "there"], other), (["pull"], place), (["push"], place)]:
         done = _run(["git", "lumo", *words, "-q"], where)
         if done.returncode or done.stderr:

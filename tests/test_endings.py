@@ -174,10 +174,8 @@ def test_one_damaged_dead_run_does_not_keep_the_others(repo, published):
 
 
 def test_a_run_killed_while_it_starts_is_found_dead(repo, published):
-    script = (
-        "import gitlumo.experiment as e, os\ne.Experiment._record_surroundings = lambda self: os.kill(os.getpid(), 9)\n"
-    )
-    run(script + "e.start('digits')", check=-signal.SIGKILL)
+    script = "import gitlumo, os\ngitlumo.Experiment._record_surroundings = lambda self: os.kill(os.getpid(), 9)\n"
+    run(script + "gitlumo.start('digits')", check=-signal.SIGKILL)
     with Experiment("other"):
         pass
     assert journal.open_runs(str(repo / ".git/lumo")) == []

@@ -11,7 +11,7 @@ from typing import Any
 
 from gitlumo.cli.opening import Opened, open_here
 from gitlumo.cli.terminal import printable
-from gitlumo.errors import UsageError
+from gitlumo.errors import LumoError, UsageError
 from gitlumo.rerun import archive, packing
 from gitlumo.rerun.code import commit_of
 from gitlumo.store.query import Found
@@ -47,8 +47,11 @@ def run(args: argparse.Namespace) -> int:
         _write(opened, found, format, sys.stdout.buffer)
         return 0
     path = args.output or f"{archive.folder_of(found)}{packing.FORMATS[format][0]}"
-    with packing.whole_file(path, force=args.force) as out:
-        count = _write(opened, found, format, out)
+    try:
+        with packing.whole_file(path, force=args.force) as out:
+            count = _write(opened, found, format, out)
+    except OSError as error:
+        raise LumoError(f"{error.filename or path}: {error.strerror}; name another place with -o FILE") from None
     if args.json:
         facts = {"exp": found.label, "path": os.path.abspath(path), "format": format, "files": count}
         print(json.dumps(facts, indent=2))

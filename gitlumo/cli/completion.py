@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import re
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -288,7 +289,17 @@ def _tags(asked: Asked) -> dict[str, str]:
     return dict.fromkeys(sorted({str(tag) for _, tags in every if isinstance(tags, list) for tag in tags}), "")
 
 
+def _remotes(asked: Asked) -> dict[str, str]:
+    """Remotes, as this repository's own configuration has them (git-config(1), "Syntax")."""
+    common_dir = nearby.common_dir()
+    if common_dir is None:
+        return {}
+    with open(os.path.join(common_dir, "config"), encoding="utf-8", errors="replace") as config:
+        return dict.fromkeys(re.findall(r'^\s*\[remote "([^"\\]+)"\]', config.read(), re.MULTILINE), "")
+
+
 _KNOWN = {
+    "REMOTE": _remotes,
     "EXP": _runs,
     "EXP[:PATH]": _runs,
     "EXPR": _columns,

@@ -41,7 +41,7 @@ def duration(progress: Mapping[str, Any], now: float | None = None) -> str:
         end = time.time() if now is None else now
     if start is None or end is None:
         return "?"
-    return span(end - start)
+    return span(round(end - start, 3))  # as the index has it
 
 
 def span(seconds: float) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 
 from gitlumo.cli.opening import Opened, open_here
 from gitlumo.cli.terminal import printable
@@ -16,6 +17,7 @@ def options(parser: argparse.ArgumentParser) -> None:
     """Declare the verb's options."""
     parser.add_argument("remote", nargs="?", metavar="REMOTE", help="from where (lumo.remote, else origin)")
     parser.add_argument("-q", "--quiet", action="store_true", help="print nothing but errors")
+    parser.add_argument("--json", action="store_true", help="what came, as one object")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -23,11 +25,18 @@ def run(args: argparse.Namespace) -> int:
     opened = open_here()
     home = Home(opened.repository, opened.settings)
     with interruptible("fetch"):
-        fetched = fetch(home, remotes.choose(home, args.remote), show(args.quiet))
-    if not args.quiet:
+        fetched = fetch(home, remotes.choose(home, args.remote), show(args.quiet or args.json))
+    if args.json:
+        print(json.dumps(as_json(fetched), indent=2, sort_keys=True))
+    elif not args.quiet:
         for line in told(opened, fetched):
             print(printable(line))
     return 0
+
+
+def as_json(fetched: Fetched) -> dict[str, object]:
+    """What ``--json`` prints."""
+    return vars(fetched) | {"remote": fetched.remote.name}
 
 
 def told(opened: Opened, fetched: Fetched) -> list[str]:

@@ -8,25 +8,44 @@ from collections.abc import Iterable, Sequence
 
 from gitlumo.cli import facts
 from gitlumo.cli.terminal import align, printable, shorten
-from gitlumo.rerun.many import Done, Job, Launcher, Progress, Stop, run_all
+from gitlumo.rerun.claims import Claims
+from gitlumo.rerun.many import Done, Job, Launcher, Progress, Stop, run_all, telling
 from gitlumo.store.columns import METRICS, SUFFIXES
 from gitlumo.watcher import Row
 
 _BAR = 20
 
 
-def run(jobs: Iterable[Job], total: int, parallel: int, launcher: Launcher) -> tuple[list[Done], Stop]:
-    """Run jobs, with a bar on a terminal, and say at the end what those that failed have said."""
+def run(
+    jobs: Iterable[Job], total: int, parallel: int, launcher: Launcher, claims: Claims | None = None
+) -> tuple[list[Done], Stop]:
+    """Run jobs, with a bar on a terminal, and say at the end what those that failed have said.
+
+    Args:
+        jobs: What to run.
+        total: How many.
+        parallel: How many at a time.
+        launcher: What runs them.
+        claims: Says which of them are still to be done; None: all.
+    """
     progress = Progress(total)
     is_terminal = sys.stderr.isatty()
+    if claims is not None:
+        jobs, launcher = claims.still_due(jobs, progress.pass_over), _letting_go(launcher, claims)
     ended, stop = run_all(jobs, parallel, launcher, progress, _draw if is_terminal else lambda progress: None)
     if is_terminal:
         print("\r\033[K", end="", file=sys.stderr)
+    if progress.passed_over:
+        print(f"{progress.passed_over} others were done meanwhile, or go on, by another process", file=sys.stderr)
     for done in ended:
         if done.status and done.said:
             last = [line for line in done.said.splitlines() if line.strip()][-3:]
             print(f"{printable(done.job.name)}: {printable(' | '.join(last))}", file=sys.stderr)
     return ended, stop
+
+
+def _letting_go(launcher: Launcher, claims: Claims) -> Launcher:
+    return lambda jobs, parallel, stop: telling(launcher(jobs, parallel, stop), claims.let_go)
 
 
 def _draw(progress: Progress) -> None:

@@ -99,3 +99,11 @@ def natural(text: str) -> int:
     if value < 0:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0")
     return value
+
+
+def positive(text: str) -> int:
+    """An argparse type: an integer from 1."""
+    value = natural(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError("it can be 1 or more")
+    return value

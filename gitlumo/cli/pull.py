@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import json
 import os
 import sys
 
@@ -30,13 +31,22 @@ def run(args: argparse.Namespace) -> int:
     opened = open_here()
     home = Home(opened.repository, opened.settings)
     with interruptible("pull"):
-        pulled = pull(home, remotes.choose(home, args.remote), show(args.quiet))
+        pulled = pull(home, remotes.choose(home, args.remote), show(args.quiet or args.json))
         if pulled.after:
             update_notes(opened, home, pulled.after)
-    if not args.quiet:
+    if args.json:
+        print(json.dumps(as_json(opened, pulled), indent=2, sort_keys=True))
+    elif not args.quiet:
         for line in told(opened, pulled):
             print(printable(line))
     return 0
+
+
+def as_json(opened: Opened, pulled: Pulled) -> dict[str, object]:
+    """What ``--json`` prints."""
+    new, changed = changes(opened, pulled.before, pulled.after) if pulled.after else (0, 0)
+    fetched = fetch.as_json(pulled.fetched)
+    return {"before": pulled.before, "after": pulled.after, "new": new, "changed": changed, "fetched": fetched}
 
 
 def update_notes(opened: Opened, home: Home, tip: str) -> None:

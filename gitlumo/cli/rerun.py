@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 
 from gitlumo import arguments
-from gitlumo.cli.opening import natural, open_here
+from gitlumo.cli.opening import natural, open_here, positive
 from gitlumo.cli.run import end_as
 from gitlumo.cli.terminal import printable
 from gitlumo.errors import LumoError, UsageError
@@ -20,6 +21,7 @@ where the command has them (--lr=0.1, --lr 0.1, lr=0.1), else added in its style
 """
 
 
+_STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)  # end --repeat; a lack of memory does not
 INTERMIXED = True  # K=V may stand after options, too
 
 
@@ -29,9 +31,9 @@ def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("exp", metavar="EXP", nargs="?", help="the run; with --where none")
     parser.add_argument("changes", metavar="K=V", nargs="*", help="a parameter's new value; argv[3]=V for a word")
     parser.add_argument("--where", metavar="EXPR", help="all runs that are like that, and not redone: 'state = failed'")
-    parser.add_argument("-j", "--jobs", metavar="N", type=_count, default=1, help="with --where: N at a time")
+    parser.add_argument("-j", "--jobs", metavar="N", type=positive, default=1, help="with --where: N at a time")
     parser.add_argument("--seed", metavar="S", type=_seed, help="the seed; with --repeat the first of them")
-    parser.add_argument("--repeat", metavar="N", type=_count, help="N runs, each with a seed of its own")
+    parser.add_argument("--repeat", metavar="N", type=positive, help="N runs, each with a seed of its own")
     parser.add_argument("--here", action="store_true", help="in your own work tree, with the code as it is there now")
     parser.add_argument(
         "--link", metavar="PATH", action="append", default=[], help="link a file or folder of your tree"
@@ -84,10 +86,10 @@ def run(args: argparse.Namespace) -> int:
         outcome, unmet = again.rerun(opened.branch, found, request, seed, number, say)
         for line in unmet:
             print(f"warning: {printable(line)}", file=sys.stderr)
-        if outcome.status < 0 or outcome.status == 130:
-            return end_as(outcome.status)
         worst = worst or outcome.status or (1 if unmet else 0)
-    return worst
+        if (-outcome.status if outcome.status < 0 else outcome.status - 128) in _STOPS:
+            break
+    return end_as(worst)
 
 
 def _changes(words: list[str]) -> dict[str, str]:
@@ -117,11 +119,4 @@ def _seed(text: str) -> int:
     value = natural(text)
     if value >= 2**31:
         raise argparse.ArgumentTypeError(f"{text} is no seed that every library takes; it can be 0 to 2147483647")
-    return value
-
-
-def _count(text: str) -> int:
-    value = natural(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError("it can be 1 or more")
     return value

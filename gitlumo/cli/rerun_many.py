@@ -13,6 +13,7 @@ from gitlumo.cli.opening import Opened, open_here
 from gitlumo.cli.terminal import printable
 from gitlumo.errors import LumoError
 from gitlumo.expression import parse
+from gitlumo.rerun.claims import Claims
 from gitlumo.rerun.lineages import Outstanding, newest_reruns, outstanding
 from gitlumo.rerun.many import Job, run_here
 from gitlumo.revisions import Revisions
@@ -29,14 +30,20 @@ def run(args: argparse.Namespace, changes: Mapping[str, str]) -> int:
     if not left.runs:
         print("no run is to run again", file=sys.stderr)
         return 0
-    names = {str(row.columns["uid"]): row.found.label for row in left.runs}
+    rows = {str(row.columns["uid"]): row for row in left.runs}
+    names = {uid: row.found.label for uid, row in rows.items()}
     for label in names.values():
         print(printable(f"to run again: {label}"), file=sys.stderr)
     if args.dry_run:
         return 0
     words = [*(f"{name}={value}" for name, value in changes.items()), *_options(args)]
-    todo = [Job(label, ["rerun", "-q", "-y", uid, *words]) for uid, label in names.items()]
-    ended, stop = jobs.run(todo, len(todo), args.jobs, run_here)
+    todo = [Job(label, ["rerun", "-q", "-y", uid, *words], uid) for uid, label in names.items()]
+
+    def is_due(job: Job) -> bool:
+        with Selection(opened.branch, opened.cache_root) as selection:
+            return bool(outstanding([rows[job.key]], selection).runs)
+
+    ended, stop = jobs.run(todo, len(todo), args.jobs, run_here, Claims(opened.lumo_dir, is_due))
     with Selection(opened.branch, opened.cache_root) as selection:
         again = newest_reruns(list(names), selection)
         started = {done.job.name for done in ended}

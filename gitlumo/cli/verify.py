@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from gitlumo import values
@@ -14,6 +16,8 @@ from gitlumo.cli.terminal import align, printable
 from gitlumo.errors import LumoError, UsageError
 from gitlumo.rerun import verifying
 from gitlumo.rerun.verifying import ATOL, RTOL, Verdict
+from gitlumo.silence import is_silent
+from gitlumo.store.record import RUNNING
 
 if TYPE_CHECKING:
     from gitlumo.cli import edits
@@ -47,17 +51,13 @@ def run(args: argparse.Namespace) -> int:
     if args.other and (args.link or args.env or args.python):
         raise UsageError("EXP2 has run already: --link, --env and --python are for running EXP again")
     target = edits.find(args.exp)
-    other = edits.find(args.other) if args.other else _again(args)
+    _check(target, args.metric)
+    other = edits.find(args.other) if args.other else _again(target, args)
     if other.run.uid == target.run.uid:
         raise LumoError(f"{target.label} is the same run; leave out EXP2 to run it again")
-    for one in (target, other):
-        if one.run.state == "running":
-            raise LumoError(f"{one.label} is still running; wait for its end")
+    if other.run.state == RUNNING:
+        raise LumoError(f"{other.label} is still running; wait for its end")
     then, now = target.run.metrics, other.run.metrics
-    unknown = [name for name in args.metric if name not in then]
-    if unknown or not then:
-        there = ", ".join(sorted(then)) or "none"
-        raise LumoError(f"{target.label} has no metric {unknown[0] if unknown else ''}; it has: {there}")
     verdict = verifying.compare(then, now, args.metric, args.rtol, args.atol)
     edit_run(target.ledger, target.run, RERUN, {"uid": other.run.uid, "verified": verdict.record()})
     if args.json:
@@ -68,13 +68,31 @@ def run(args: argparse.Namespace) -> int:
     return 0 if verdict.same else 1
 
 
-def _again(args: argparse.Namespace) -> edits.Target:
+def _check(target: edits.Target, wanted: Sequence[str]) -> None:
+    """See that there is something to compare, before hours of running it again.
+
+    Raises:
+        LumoError: If there is not.
+    """
+    if target.run.state == RUNNING:
+        raise LumoError(f"{target.label} is still running; wait for its end")
+    there = target.run.metrics
+    if not there:
+        raise LumoError(f"{target.label} recorded no metrics, so there is nothing to compare")
+    unknown = [name for name in wanted if name not in there]
+    if unknown:
+        raise LumoError(f"{target.label} has no metric {unknown[0]}; it has: {', '.join(sorted(there))}")
+
+
+def _again(target: edits.Target, args: argparse.Namespace) -> edits.Target:
     """A new run of the same, with nothing changed."""
     from gitlumo.cli import edits
-    from gitlumo.rerun import again
+    from gitlumo.rerun import again, streams
 
+    if is_silent(None):
+        raise LumoError(f"{target.label} cannot be verified where nothing is recorded: LUMO_DISABLED, or a rank not 0")
     opened = open_here()
-    found = opened.runs().resolve(args.exp)
+    found = opened.runs().resolve(target.run.uid)
     request = again.Request(
         links=args.link, build=args.env, python=args.python, quiet=args.quiet or args.json, repeats=True
     )
@@ -83,10 +101,10 @@ def _again(args: argparse.Namespace) -> edits.Target:
         if not request.quiet:
             print(printable(line), file=sys.stderr)
 
-    outcome, _ = again.rerun(opened.branch, found, request, None, 1, say)
-    if outcome.uid is None:
-        raise LumoError(f"{found.label} cannot be verified where nothing is recorded (LUMO_DISABLED)")
-    if outcome.state != "finished":
+    sys.stdout.flush()
+    with streams.unheard(1) if request.quiet else contextlib.nullcontext():
+        outcome, _ = again.rerun(opened.branch, found, request, None, 1, say)
+    if outcome.uid is None or outcome.state != "finished":
         raise LumoError(
             f"{outcome.label}, which runs {found.label} again, {outcome.state}; "
             f"'git lumo show {outcome.label}' says more"

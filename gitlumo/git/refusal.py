@@ -63,7 +63,7 @@ _CAUSES = (
         "make room, and type the same again; what is there stays whole",
     ),
     (
-        r"protected branch|GH006|not allowed to push|pre-receive hook declined|hook declined|update hook",
+        r"protected branch|GH006|GH013|push declined|not allowed to push|hook declined|update hook",
         "{remote} does not take it: a rule or a hook there refuses the branch",
         "ask who looks after it to let this branch be pushed: it only ever grows",
     ),

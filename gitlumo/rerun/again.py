@@ -233,6 +233,8 @@ def rerun(
             path = environ.get("PYTHONPATH", "")
             variables |= imports.variables(interpreter.folders, path, home, lease.path, say)
         outcome = _run(branch, made, located, request, variables, number, lease)
+    if outcome.uid is None:  # nothing is recorded, so nothing can show a change
+        return outcome, []
     return outcome, unmet((change for change in made.changes if not is_secret_name(change.key)), outcome.params)
 
 

@@ -180,15 +180,17 @@ def _script_place(command: Recorded) -> int | None:
 def _script(command: Recorded, word: str, cwd: str, tree: str | None, home_tree: str | None, notices: list[str]) -> str:
     path = os.path.normpath(os.path.join(cwd, word))
     inside = tree is not None and (path + os.sep).startswith(tree + os.sep)
-    if inside and not os.path.lexists(path) and home_tree and tree:
+    there = ""
+    if tree and command.file and not os.path.isabs(os.path.expanduser(command.file)):
+        there = os.path.normpath(os.path.join(tree, command.file))
+    if there and (not inside or (os.path.exists(there) and not os.path.lexists(path))):
+        path = word = there  # it was called from a folder outside, or had gone to another when that was recorded
+    elif inside and not os.path.lexists(path) and home_tree and tree:
         path = os.path.join(home_tree, os.path.relpath(path, tree))
         if os.path.exists(path):
             if not _is_environment(path):
                 notices.append(f"{word} is the one of your work tree; it is not in the recorded code")
             return path
-    if not inside and tree and command.file and not os.path.isabs(os.path.expanduser(command.file)):
-        path = os.path.normpath(os.path.join(tree, command.file))  # it was called from a folder outside
-        word = path
     elif not inside and os.path.exists(path) and not _is_environment(path):
         notices.append(f"{command.file or word} is not in the repository, so it runs as it is now")
     if not os.path.exists(path):

@@ -29,10 +29,12 @@ class Job:
     Attributes:
         name: What to call it.
         words: The verb and its arguments.
+        key: What tells it from all others of the repository.
     """
 
     name: str
     words: Sequence[str]
+    key: str = ""
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,13 @@ class Progress:
     total: int
     done: int = 0
     failed: int = 0
+    passed_over: int = 0
     running: list[str] = field(default_factory=list)
+
+    def pass_over(self) -> None:
+        """One is not to be run after all."""
+        self.passed_over += 1
+        self.total -= 1
 
 
 Launcher = Callable[[Iterable[Job], int, "Stop"], Iterator[Done | Job]]
@@ -178,6 +186,10 @@ def run_one(job: Job, variables: Mapping[str, str], stop: Stop | None = None) ->
         children.add(child)
         try:
             status = child.wait()
+        except KeyboardInterrupt:  # a launcher that cancels a job may tell this process only
+            child.terminate()
+            child.wait()
+            raise
         finally:
             children.discard(child)
         return Done(job, status, _tail(said.fileno()) if status else "")
@@ -186,3 +198,11 @@ def run_one(job: Job, variables: Mapping[str, str], stop: Stop | None = None) ->
 def _tail(fd: int) -> str:
     size = os.fstat(fd).st_size
     return os.pread(fd, _SAID, max(0, size - _SAID)).decode("utf-8", "replace")
+
+
+def telling(events: Iterator[Done | Job], tell: Callable[[Job], None]) -> Iterator[Done | Job]:
+    """Events of jobs; whoever wants to know is told of each end before the next job is asked for."""
+    for event in events:
+        if isinstance(event, Done):
+            tell(event.job)
+        yield event

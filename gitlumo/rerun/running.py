@@ -12,7 +12,7 @@ from types import FrameType
 from typing import Any
 
 from gitlumo import adopting, capture, handing, machine, privacy, values
-from gitlumo.errors import LumoError
+from gitlumo.errors import LumoError, NoSuchRun
 from gitlumo.experiment import Experiment
 from gitlumo.hooks import Diary, ExpHook, FinalReport, GitCommit, LastCmd, LockFile, RecordAbort
 from gitlumo.rerun import streams
@@ -174,8 +174,9 @@ class _Command(Experiment):
         """Run the command to its end, and end the run; returns the command's status."""
         lumo_dir = self.ledger.lumo_dir
         self._journal.close()
-        known = self._journal.saved  # type: ignore[union-attr]
+        unsaved = self._journal.unsaved  # type: ignore[union-attr]
         self._journal = SharedJournal(self._where, self._on_trouble, lambda: alone(lumo_dir))
+        self._journal.unsaved |= unsaved
         file = MetricFile(metrics_path(lumo_dir, self.uid))
         if file.trouble:
             with self._safely("Metrics"):
@@ -216,14 +217,15 @@ class _Command(Experiment):
             self._warn(f"{self.label}: {file.bad} lines in ${VARIABLE} are no metrics; see 'git lumo run --help'")
         with self._safely("Register"):
             adopting.close(self.ledger, self.uid)
-        self._go_along({path: data for path, (_, data) in known.items()})
+        is_whole = self._go_along()
         self._keep(outputs)
         with self._safely("Register"):
             heir = adopting.hand_over(self.ledger, self.uid)
             if heir:
                 self._leave_to(heir)
                 return ended.status
-        self._catch_up()
+        if is_whole:
+            self._catch_up()
         self._end_with(ended)
         return ended.status
 
@@ -246,21 +248,39 @@ class _Command(Experiment):
     def _public_text(self, text: str) -> str:
         return privacy.public_text(text, self.repository.location.work_tree)
 
-    def _go_along(self, known: Mapping[str, bytes]) -> None:
+    def _go_along(self) -> bool:
         """Go to where the command's script has moved the run.
 
-        Args:
-            known: The run's files as they were when it began: should the command have removed them.
+        Returns:
+            Whether the run's folder says which run it is; a full disk may have taken nothing of it.
         """
         self._journal.close()
-        self._folder = Folder(self._where(), self.settings.snapshot_max_file)
-        self._record = Record(self._folder.read, self._folder.paths, self._folder.info_dir)
-        self._journal.info_dir = self._folder.info_dir  # type: ignore[union-attr]
-        self._folder_name = os.path.basename(self._folder.info_dir)
-        if layout.read_identity(self._folder.read) is None:
-            for path, data in known.items():
-                self._journal.save(path, data)
-        self.exp_name, self.test_name = self.load_info("exp_name"), self.load_info("test_name")
+        self._go_to(self._where())
+        self._journal.flush()  # type: ignore[union-attr]
+        if layout.read_identity(self._folder.read) is None:  # the command has removed it
+            with self._safely("Register"), contextlib.suppress(NoSuchRun):
+                self._restore()
+        identity = layout.read_identity(self._folder.read)
+        if identity is not None:
+            self.exp_name, self.test_name = identity.exp_name, identity.test_name
+        return identity is not None
+
+    def _go_to(self, info_dir: str) -> None:
+        self._folder = Folder(info_dir, self.settings.snapshot_max_file)
+        self._record = Record(self._folder.read, self._folder.paths, info_dir)
+        self._journal.info_dir = info_dir  # type: ignore[union-attr]
+        self._folder_name = os.path.basename(info_dir)
+
+    def _restore(self) -> None:
+        """Bring the run back as it was published last."""
+        from gitlumo.store.query import Runs
+
+        view = self.ledger.view()
+        record = Runs(view.objects, view.tree).resolve(self.uid).record
+        names = [str(record.info(key)) for key in ("exp_name", "test_name")]
+        self._go_to(os.path.join(self._roots["info_root"], *names))
+        for path in record.paths():
+            self._journal.save(path, record.read(path) or b"")
 
     def _catch_up(self) -> None:
         """Read what the command's script has made of the run: how far it is, its hooks, its metrics."""

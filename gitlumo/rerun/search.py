@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from gitlumo.errors import LumoError
 from gitlumo.parameters import value_of
-from gitlumo.rerun.many import Done, Job
+from gitlumo.rerun.many import Job
 from gitlumo.rerun.space import Axis, Choice, Interval, Point
 from gitlumo.rerun.sweeping import Sweep
 from gitlumo.store.columns import METRICS, PARAMS
@@ -114,11 +114,3 @@ def _written(value: Any) -> str:
     if value is None or isinstance(value, bool):
         return "null" if value is None else str(value).lower()
     return str(value)
-
-
-def telling(events: Iterator[Done | Job], tell: Callable[[Job], None]) -> Iterator[Done | Job]:
-    """Events of jobs, the search told of each end before the next job is asked for."""
-    for event in events:
-        if isinstance(event, Done):
-            tell(event.job)
-        yield event

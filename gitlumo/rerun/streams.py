@@ -15,7 +15,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from resource import RUSAGE_SELF, getrusage, struct_rusage
 
@@ -133,6 +133,19 @@ def prepare() -> None:
     os.close(fd)
     if signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+
+
+@contextlib.contextmanager
+def unheard(fd: int) -> Iterator[None]:
+    """Within it, what is written to standard output (1) or standard error (2) goes nowhere; a command's is recorded."""
+    ours = os.dup(fd)
+    with open(os.devnull, "wb") as nowhere:
+        os.dup2(nowhere.fileno(), fd)
+    try:
+        yield
+    finally:
+        os.dup2(ours, fd)
+        os.close(ours)
 
 
 def _channels() -> list[_Channel]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from gitlumo.adopting import SCAN
 from gitlumo.condition import Compare
 from gitlumo.errors import UsageError
-from gitlumo.parameters import pairs
+from gitlumo.parameters import pairs, value_of
 from gitlumo.rerun.many import Job
 from gitlumo.rerun.overrides import override
 from gitlumo.rerun.space import Point, text
@@ -37,7 +37,8 @@ class Sweep:
         told = {SCAN: self.name, **point, **(more or {})}
         given = [word for name, value in told.items() for word in ("--set", f"{name}={value}")]
         words = ("run", "-q", *given, *self.options, "--", *self.command(point))
-        return Job(next(text([{**point, **(more or {})}])), words)
+        called = next(text([{**point, **(more or {})}]))
+        return Job(called, words, f"{self.name}\n{called}")
 
     def command(self, point: Point) -> list[str]:
         """The command line of one point: each parameter where it is already, else added in the command's style."""
@@ -46,7 +47,7 @@ class Sweep:
 
 def runs_of(name: str, selection: Selection) -> list[Row]:
     """The runs of a sweep, the newest first."""
-    return list(selection.rows(Compare(f"{PARAMS}{SCAN}", "=", name)))
+    return list(selection.rows(Compare(f"{PARAMS}{SCAN}", "=", value_of(name))))
 
 
 def outstanding(points: Iterable[Point], rows: Sequence[Row]) -> list[Point]:

@@ -22,6 +22,7 @@ from gitlumo.errors import GitError, LumoError
 from gitlumo.git import filling, worktree
 from gitlumo.git.repository import Repository
 from gitlumo.rerun import links
+from gitlumo.store.claim import hold
 
 KEPT_FOR = 14 * 86400.0  # seconds since it was last used
 KEPT = 10  # idle ones of a repository
@@ -29,6 +30,7 @@ _YOUNG = 60.0  # seconds in which the slot of a process that has just made it is
 _REASON = "gitlumo runs recorded code here: "
 _MADE = ("commit", "name", "missing", "hollow", "nested")  # what "ready" says
 _COMPILED = "__pycache__"
+_ELSEWHERE = "'git config lumo.cacheRoot DIR' names another place"
 
 
 @dataclass
@@ -86,16 +88,18 @@ def lease(repository: Repository, cache_root: str, commit: str) -> Iterator[Leas
 
     Raises:
         GitError: If git cannot make it; nothing is left then.
-        OSError: If the cache root cannot be written.
+        LumoError: If the cache root cannot be written.
     """
     pool = _pool(repository, cache_root)
     try:
         os.makedirs(pool, mode=0o700, exist_ok=True)
     except OSError as error:
-        hint = "'git config lumo.cacheRoot DIR' names another place"
-        raise LumoError(f"{pool} cannot be made: {error.strerror}\n{hint}") from None
+        raise LumoError(f"{pool} cannot be made: {error.strerror}\n{_ELSEWHERE}") from None
     with contextlib.ExitStack() as stack:
-        taken = _idle(stack, repository, pool, commit) or _new(stack, repository, pool, commit)
+        try:
+            taken = _idle(stack, repository, pool, commit) or _new(stack, repository, pool, commit)
+        except OSError as error:
+            raise LumoError(f"{error.filename or pool} cannot be written: {error.strerror}\n{_ELSEWHERE}") from None
         try:
             yield taken
         finally:
@@ -223,35 +227,12 @@ def _reason(slot: str) -> str:
 @contextlib.contextmanager
 def _locked(slot: str) -> Iterator[bool]:
     """Try to get a slot for this process; who dies lets go, and no child inherits it."""
-    fd = _lock(os.path.join(slot, "lock"))
+    fd = hold(os.path.join(slot, "lock"))
     try:
         yield fd is not None
     finally:
         if fd is not None:
             os.close(fd)
-
-
-def _lock(path: str) -> int | None:
-    """A descriptor that holds the flock of a file; None: another process has it, or the slot was tidied away."""
-    try:
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except FileNotFoundError:
-        return None
-    try:
-        import fcntl
-
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if os.path.samestat(os.stat(path), os.fstat(fd)):
-            return fd
-    except (BlockingIOError, FileNotFoundError):
-        pass
-    except ImportError:  # a system without flock
-        return fd
-    except BaseException:
-        os.close(fd)
-        raise
-    os.close(fd)
-    return None
 
 
 def _is_lived_in(slot: str) -> bool:

@@ -1,4 +1,4 @@
-"""One at a time: whoever wants to become a run's owner, or to publish what a dead owner has left."""
+"""One at a time: whoever wants to own a run, to publish what a dead owner has left, or to do what others might do."""
 
 from __future__ import annotations
 
@@ -47,3 +47,30 @@ def alone(lumo_dir: str) -> Iterator[None]:
         yield
     finally:
         os.close(fd)
+
+
+def hold(path: str) -> int | None:
+    """A descriptor that holds the flock of a file; None: another process has it, or has just removed the file.
+
+    Raises:
+        OSError: If there can be no such file.
+    """
+    try:
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except FileNotFoundError:
+        return None
+    try:
+        import fcntl
+
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.path.samestat(os.stat(path), os.fstat(fd)):
+            return fd
+    except (BlockingIOError, FileNotFoundError):
+        pass
+    except ImportError:  # a system without flock
+        return fd
+    except BaseException:
+        os.close(fd)
+        raise
+    os.close(fd)
+    return None

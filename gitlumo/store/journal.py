@@ -45,13 +45,13 @@ class Journal:
         self._all_but_newline = False
         self._pending: deque[bytes] = deque()
         self._pending_size = 0
-        self._unsaved: dict[str, bytes] = {}
+        self.unsaved: dict[str, bytes] = {}
         self.saved: dict[str, tuple[Signature, bytes]] = {}
 
     @property
     def pending(self) -> int:
         """How many lines and files wait in memory for the disk."""
-        return len(self._pending) + len(self._unsaved)
+        return len(self._pending) + len(self.unsaved)
 
     def append(self, line: bytes) -> None:
         """Append one line of history with one write.
@@ -137,7 +137,7 @@ class Journal:
 
     def save(self, path: str, data: bytes) -> None:
         """Write a file below the folder as a whole: readers see the old one or the new one."""
-        self._unsaved[path] = data
+        self.unsaved[path] = data
         self.flush()
 
     def flush(self) -> bool:
@@ -147,15 +147,15 @@ class Journal:
             Whether all that was recorded is on the disk now.
         """
         self._flush_lines()
-        for path, data in list(self._unsaved.items()):
+        for path, data in list(self.unsaved.items()):
             try:
                 signature = write_whole(os.path.join(self.info_dir, path), data)
             except OSError as error:
                 self._trouble(error)
                 return False
             self.saved[path] = signature, data
-            if self._unsaved.get(path) is data:
-                del self._unsaved[path]
+            if self.unsaved.get(path) is data:
+                del self.unsaved[path]
         return not self._pending
 
     def close(self) -> None:
@@ -324,7 +324,7 @@ class Folder:
         blob = Blob(
             path,
             object_id(hash_name, BLOB, data),
-            data if len(data) < _LAZY else lambda: self.read(path) or b"",
+            data if (size := len(data)) < _LAZY else lambda: (self.read(path) or b"")[:size],  # history grows
         )
         if begun - signature[2] > _RACY_NS:
             self._known[path] = signature, blob

@@ -263,7 +263,7 @@ def test_a_full_disk(trained, lumo, small_disk, git):
     done = lumo("archive", "@", "-o", str(small_disk / "a.tar.gz"))
     (trained / "weights").unlink()
     assert (done.status, done.out) == (128, "")
-    assert "No space left on device" in done.err
+    assert done.err == f"fatal: {small_disk / 'a.tar.gz'}: No space left on device; name another place with -o FILE\n"
     assert os.listdir(small_disk) == []
 
 

@@ -189,3 +189,18 @@ def test_what_is_recorded_cannot_steer_the_terminal(repo, lumo):
         out = lumo(*words).out
         assert "metric" in out
         assert not set(evil) & set("\033\007\u202e") & set(out)
+
+
+def test_ctrl_c_while_the_command_is_being_imported():
+    code = """
+import sys
+class Pressed:
+    def find_spec(self, name, path=None, target=None):
+        if name == "gitlumo.cli.command":
+            raise KeyboardInterrupt
+sys.meta_path.insert(0, Pressed())
+from gitlumo.cli import main
+sys.exit(main())
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (130, "")

@@ -194,6 +194,15 @@ def ask(shell, *words):
     return done.stdout.splitlines(), done.stderr.split()
 
 
+@pytest.mark.parametrize("verb", ["push", "pull", "fetch"])
+def test_remotes(indexed, git, verb):
+    git("remote", "add", "origin", "/nowhere")
+    git("remote", "add", "other.one", "/nowhere")
+    lines, told = ask("bash", verb, "o")
+    assert [line.split("\t")[0] for line in lines] == ["origin", "other.one"]
+    assert told == ["0"]
+
+
 @pytest.mark.parametrize(("words", "offered"), ASKED, ids=[" ".join(words) for words, _ in ASKED])
 def test_from_the_index(indexed, words, offered):
     assert sorted(word for word, _ in candidates(words)) == offered

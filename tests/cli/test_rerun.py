@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -286,12 +287,76 @@ def test_words_are_words(digits, lumo):
 def test_two_at_once_in_work_trees_of_their_own(digits, lumo, fsck):
     (digits / "helper.py").write_text("import time, os\ntime.sleep(1)\nWORD = os.getcwd()\n")
     assert train(digits) == 0
-    command = ["git-lumo", "rerun", "@", "-q", "lr=2"]
+    name = shown(lumo, "@")["test_name"]
+    command = ["git-lumo", "rerun", name, "-q", "lr=2"]  # @ would be the one that the other has begun
     both = [subprocess.Popen(command, cwd=digits, stdout=subprocess.PIPE, text=True) for _ in range(2)]
     said = {process.communicate()[0] for process in both}
     assert [process.returncode for process in both] == [0, 0]
     assert len(said) == 2
     fsck(digits)
+
+
+def test_two_that_redo_the_same_runs_redo_each_once(digits, lumo):
+    for _ in range(3):
+        train(digits, "--fail", "3")
+    command = ["git-lumo", "rerun", "--where", "state = failed", "fail="]
+    both = [subprocess.Popen(command, cwd=digits, stderr=subprocess.DEVNULL) for _ in range(2)]
+    for process in both:
+        process.wait()
+    reruns = [run["rerun"]["from"] for run in listed(lumo) if (run["rerun"] or {}).get("from")]
+    assert len(reruns) == len(set(reruns)) == 3
+
+
+def test_a_repetition_that_is_killed_does_not_end_the_others(repo, lumo):
+    dies = "import os, signal\nif os.environ['LUMO_SEED'] == '8':\n    os.kill(os.getpid(), signal.%s)\n"
+    for name, count in (("SIGKILL", 3), ("SIGTERM", 2)):
+        (repo / "dies.py").write_text("import os\nos.environ.setdefault('LUMO_SEED', '1')\n" + dies % name)
+        assert lumo("run", "-n", name, "--", sys.executable, "dies.py", direct=True).status == 0
+        done = lumo("rerun", "@", "--repeat", "3", "--seed", "7", direct=True)
+        assert done.status == -getattr(signal, name), done.err
+        runs = [run for run in listed(lumo) if run["exp_name"] == name and (run["rerun"] or {}).get("from")]
+        assert [run["rerun"]["seed"] for run in reversed(runs)] == [7, 8, 9][:count]
+
+
+def test_where_nothing_is_recorded_no_change_is_missed(digits, lumo):
+    done = lumo("rerun", "@", "lr=0.9", direct=True, env={"LUMO_DISABLED": "1"})
+    assert (done.status, "warning" in done.err) == (0, False), done.err
+
+
+GOES = """\
+import os, sys
+os.makedirs("out", exist_ok=True)
+os.chdir("out")
+import gitlumo
+gitlumo.start("goes", params={"at": sys.argv[1]}).end()
+print(os.path.basename(os.path.dirname(os.getcwd())))
+"""
+
+
+@pytest.mark.parametrize(
+    "words", [["goes.py"], ["./sub/../goes.py"], ["../goes.py"], ["-m", "goes"], ["-m", "sub.goes"]]
+)
+def test_a_script_that_goes_elsewhere_before_it_starts(repo, lumo, words):
+    (repo / "sub").mkdir()
+    for place in (repo / "goes.py", repo / "sub" / "goes.py"):
+        place.write_text(GOES)
+    folder = repo / "sub" if words[0].startswith("../") else repo
+    done = subprocess.run([sys.executable, *words, "x"], cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert shown(lumo, "@")["execute"]["cwd"] == os.path.relpath(folder, repo)
+    again = lumo("rerun", "@", "at=y", direct=True)
+    assert (again.status, again.out) == (0, done.stdout), again.err
+    assert shown(lumo, "@")["params"] == {"at": "y"}
+
+
+def test_a_run_that_recorded_where_it_had_gone_to(repo, lumo, monkeypatch):
+    """As earlier versions did, and as is done where the program does not tell where it was started."""
+    (repo / "goes.py").write_text(
+        GOES.replace("import gitlumo", "import gitlumo.capture\ngitlumo.capture._started_in = lambda: None")
+    )
+    subprocess.run([sys.executable, "goes.py", "x"], check=True, capture_output=True)
+    assert shown(lumo, "@")["execute"]["cwd"] == "out"
+    assert lumo("rerun", "@", direct=True).status == 0
 
 
 def test_launchers_that_start_several_processes(digits, lumo, tmp_path):

@@ -136,6 +136,45 @@ def test_the_runs_of_a_cluster_come_back(quadratic, lumo, fsck):
     fsck(quadratic)
 
 
+def test_what_another_machine_has_done_is_done(quadratic, lumo, git, tmp_path):
+    git("add", "q.py")
+    git("commit", "--quiet", "--message", "a sweep")
+    git("clone", "--quiet", "--bare", quadratic, tmp_path / "hub.git")
+    git("remote", "add", "origin", tmp_path / "hub.git")
+    git("clone", "--quiet", tmp_path / "hub.git", tmp_path / "node")
+    command = ["sweep", "-n", "m", "--grid", "lr=.1,.2,.3", "--", sys.executable, "q.py"]
+    lumo(*command, direct=True, cwd=tmp_path / "node", env={"FAIL": "1"})
+    git("push", "--quiet", "origin", "lumo_experiments", cwd=tmp_path / "node")
+    git("fetch", "--quiet", "origin")
+    done = lumo(*command, direct=True)
+    assert (done.status, done.err.splitlines()[:2]) == (0, ["m: 3 runs, of which 2 are done or go on", "  lr=.3"])
+    assert points([run for run in scans(lumo, "m") if run["state"] == "finished"], "lr") == [(0.1,), (0.2,), (0.3,)]
+
+
+@pytest.mark.parametrize("number", [2, 15])
+def test_a_cluster_s_jobs_are_cancelled(quadratic, lumo, fsck, number):
+    command = ["git-lumo", "sweep", "-n", "k", "--grid", "lr=1..3", "--launcher", "submitit", "-j", "2", "--"]
+    with subprocess.Popen(
+        [*command, sys.executable, "q.py"],
+        env={**os.environ, "SLEEP": "60"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    ) as sweep:
+        until = time.monotonic() + 60
+        while len(scans(lumo, "k")) < 2 and time.monotonic() < until:
+            time.sleep(0.05)
+        sweep.send_signal(number)  # the key was not pressed here, or this is no terminal: only the sweep hears of it
+        _, said = sweep.communicate(timeout=30)
+    assert sweep.returncode == 128 + number
+    assert (b"Traceback" in said, said.count(b": cancelled")) == (False, 2), said
+    until = time.monotonic() + 10
+    while any(run["state"] == "running" for run in scans(lumo, "k")) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert [run["state"] for run in scans(lumo, "k")] == ["failed", "failed"]
+    fsck(quadratic)
+
+
 def test_wrong_usage(quadratic, lumo):
     python = ["--", sys.executable, "q.py"]
     for words in (
@@ -153,9 +192,56 @@ def test_wrong_usage(quadratic, lumo):
         ["-n", "x", "--optuna", "lr=1,2", *python],
         ["-n", "x", "--grid", "lr=1", "--optuna", "wd=1,2", "--metric", "acc", *python],
         ["-n", "x", "--grid", "lr=1", "--launch", "a=1", *python],
+        ["-n", "", "--grid", "lr=1", *python],
+        ["-n", "x", "--grid", "lr=1", "-j", "0", *python],
+        ["-n", "x", "--grid", "lr=1", "--random", "0", *python],
+        ["-n", "x", "--grid", "lr=1", "--seed", "0", *python],
+        ["-n", "x", "--grid", "lr=1", "--metric", "acc", *python],
+        ["-n", "x", "--optuna", "lr=1,2", "--metric", "acc", "--random", "2", *python],
         ["-n", "x", "--grid", "lr=1", "--launcher", "submitit", "--launch", "nosuch=1", *python],
     ):
         done = lumo("sweep", *words, direct=True)
         assert (done.status, done.out, "Traceback" in done.err) == (129, "", False), (words, done.err)
     assert lumo("sweep", "-n", "x", "--grid", "lr=1", "--", "nosuch", direct=True).status == 127
+    assert lumo("sweep", "-n", "x", "--grid", "lr=1", "--exp", "a/b", *python, direct=True).status == 128
     assert scans(lumo, "x") == []
+
+
+def test_two_at_once_do_each_point_once(quadratic, lumo, fsck):
+    command = ["git-lumo", "sweep", "-n", "2023", "--grid", "lr=1..5", "--", sys.executable, "q.py"]
+    both = [subprocess.Popen(command, env={**os.environ, "SLEEP": "0.3"}, stderr=subprocess.PIPE) for _ in range(2)]
+    said = b"".join(one.communicate()[1] for one in both)
+    assert [one.returncode for one in both] == [0, 0]
+    assert points(scans(lumo, 2023), "lr") == [(1,), (2,), (3,), (4,), (5,)]
+    assert b"done meanwhile, or go on, by another process" in said, said
+    assert lumo(*command[1:], direct=True).err == "2023: 5 runs, of which 5 are done or go on\n"
+    assert os.listdir(quadratic / ".git/lumo/jobs") == []
+    fsck(quadratic)
+
+
+def test_the_table_is_of_the_runs_that_were_made_now(quadratic, lumo):
+    command = ["sweep", "-n", "t", "--grid", "lr=1", "--", sys.executable]
+    assert "failed" in lumo(*command, "gone.py", direct=True).out
+    (quadratic / ".git/lumo/jobs").rmdir()
+    (quadratic / ".git/lumo/jobs").write_text("")  # no lock can be made there
+    done = lumo(*command, "q.py", direct=True, env={"LUMO_DISABLED": "1"})
+    assert (done.status, len(done.out.splitlines()), "not recorded its parameters" in done.err) == (0, 1, False)
+    assert "nothing is recorded" in done.err
+
+
+def test_nothing_of_a_sweep_is_written_elsewhere(quadratic, lumo, git, tmp_path):
+    git("config", "lumo.cacheRoot", tmp_path / "cache" / "root")
+    words = ["--grid", "lr=1", "--launcher", "submitit", "--", sys.executable, "q.py"]
+    assert lumo("sweep", "-n", "../../out", *words, direct=True).status == 0
+    assert os.listdir(tmp_path / "cache") == ["root"]
+    assert os.listdir(tmp_path / "cache" / "root" / "launched") == ["%2E.%2F..%2Fout"]
+
+
+def test_two_searches_at_once(quadratic, lumo):
+    command = ["git-lumo", "sweep", "-n", "o", "--optuna", "lr=log(1e-3,1)", "--metric", "acc", "--trials", "2"]
+    command += ["--", sys.executable, "q.py"]
+    both = [subprocess.Popen(command, env={**os.environ, "SLEEP": "2"}, stderr=subprocess.PIPE) for _ in range(2)]
+    said = b"".join(one.communicate()[1] for one in both)
+    assert sorted(one.returncode for one in both) == [0, 128]
+    assert b"fatal: another process goes on with the search o" in said
+    assert points(scans(lumo, "o"), "trial") == [(0,), (1,)]

@@ -68,6 +68,26 @@ def test_what_cannot_be_compared(repo, lumo):
         assert lumo("verify", *words, direct=True).status == 129
 
 
+def test_what_cannot_be_verified_does_not_run_again(repo, lumo):
+    run(repo, FIXED)
+    with Experiment("a", "none"):
+        pass
+    words = {("none",): "no metrics", ("v/", "--metric", "acc"): "no metric acc; it has: loss"}
+    for (exp, *more), said in words.items():
+        done = lumo("verify", exp, *more, direct=True)
+        assert (done.status, done.out, said in done.err) == (128, "", True), done.err
+    done = lumo("verify", "v/", direct=True, env={"LUMO_DISABLED": "1"})
+    assert (done.status, done.out, "running" in done.err) == (128, "", False), done.err
+    assert len(json.loads(lumo("log", "--json", direct=True).out)) == 2
+
+
+def test_what_the_command_prints_is_no_part_of_the_verdict(repo, lumo):
+    run(repo, FIXED + "print('hello')\n")
+    assert json.loads(lumo("verify", "@", "--json", direct=True).out)["same"] is True
+    assert lumo("show", "@:text/stdout.txt", direct=True).out == "hello\n"
+    assert lumo("verify", "@", "-q", direct=True).out.count("\n") == 1
+
+
 def test_a_rerun_that_fails_is_no_verdict(repo, lumo):
     here = "    assert __import__('os').path.isdir('.git')\n"  # in a linked work tree it is a file
     run(repo, FIXED + here)

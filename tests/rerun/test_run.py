@@ -224,6 +224,24 @@ def test_a_command_that_deletes_what_is_recorded(repo, lumo_run, runs, fsck, not
     nothing_left()
 
 
+def test_a_script_that_deletes_what_is_recorded(repo, script, lumo_run, runs, fsck, nothing_left):
+    """It had given the run its name: what it has published of it stays."""
+    text = """
+exp = gitlumo.start('digits')
+exp.log({'n': 1})
+exp.checkpoint()
+subprocess.run(['rm', '-rf', '.git/lumo'], check=True)
+os._exit(5)
+"""
+    done = lumo_run(PYTHON, script(text))
+    assert done.returncode == 5
+    assert b"fatal" not in done.stderr
+    (run,) = runs().values()
+    assert (run.exp_name, run.end_code, run.values("n")) == ("digits", 5, [1])
+    fsck(repo)
+    nothing_left()
+
+
 def test_a_folder_for_metrics_that_cannot_be_made(repo, lumo_run, runs):
     Path(".git/lumo").mkdir()
     Path(".git/lumo/metrics").write_text("a file\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import resource
@@ -201,6 +202,26 @@ def test_a_full_disk(repo, git, tmp_path, lumo_run, runs, fsck):
         fsck(disk / "r")
     finally:
         subprocess.run(["umount", disk], check=True)
+
+
+@pytest.mark.parametrize("command", ["rm $FILLER; echo hi", "echo hi"])
+def test_a_disk_that_is_full_when_a_run_begins(repo, git, small_disk, lumo_run, runs, fsck, monkeypatch, command):
+    git("config", "lumo.infoRoot", small_disk / "info")
+    filler = small_disk / "filler"
+    monkeypatch.setenv("FILLER", str(filler))
+    with contextlib.suppress(OSError), open(filler, "ab", buffering=0) as out:
+        while out.write(bytes(4096)):
+            pass
+    done = lumo_run("sh", "-c", command)
+    assert (done.returncode, done.stdout) == (0, b"hi\n")
+    said = done.stderr.decode()
+    assert "No space left on device" in said
+    assert "None" not in said, said
+    if "rm" in command:
+        assert runs()["sh"].info["progress"]["finished"] is True
+    else:
+        assert "could not be recorded: the disk did not take them" in said
+    fsck(repo)
 
 
 # -------------------------------------------------------------------------------------------------- the parts

@@ -129,6 +129,15 @@ def test_what_is_typed_arrives(repo, terminal):
     assert tty.said.endswith(b"hello\r\n<hello>\r\n")
 
 
+def test_a_line_can_be_edited(repo, terminal):
+    """By readline, which sets the modes of the terminal that it reads, and writes on the other one."""
+    tty = terminal(*LUMO, PYTHON, "-c", "import readline; print(repr(input('> ')))")
+    tty.read(b"> ")
+    tty.type(b"ab\x7fc\x01x\r")
+    assert tty.wait() == 0
+    assert b"'xac'\r\n" in tty.said
+
+
 def test_colours_and_bars_are_recorded_as_they_came(repo, terminal, runs):
     tty = terminal(*LUMO, "printf", "\\033[31m1%%\\r2%%\\rdone\\n")
     assert tty.wait() == 0

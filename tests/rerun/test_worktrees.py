@@ -338,6 +338,18 @@ def test_a_cache_root_that_cannot_be_made(pool, tmp_path):
         pass
 
 
+def test_a_pool_that_became_read_only(pool, small_disk):
+    pool.cache = small_disk
+    with pool.lease():
+        pass
+    subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
+    with (
+        pytest.raises(LumoError, match=r"cannot be written: Read-only file system\n'git config lumo.cacheRoot"),
+        pool.lease(),
+    ):
+        pass
+
+
 def test_submodules(pool, git, tmp_path):
     git("init", "--quiet", tmp_path / "lib")
     (tmp_path / "lib/.gitignore").write_text("*.tmp\n")

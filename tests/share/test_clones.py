@@ -195,3 +195,24 @@ def test_a_mirror(source, shared, lumo, ok, git, tip, tmp_path):
     ok(mirror, "push")
     assert tip(shared) == tip(mirror)
     assert git("for-each-ref", "--format=%(refname)", cwd=shared) == before
+
+
+def test_a_person_with_plain_git_only(source, shared, ok, git, tip, tmp_path, fsck, tree_state):
+    """Clones, reads runs as docs/format.md says, edits code and pushes; both go on."""
+    path = tmp_path / "plain"
+    git("clone", "-q", shared, path)
+    assert len(git("log", "--grep=^Lumo-Event:", "--format=%s", f"origin/{BRANCH}", cwd=path).splitlines()) == 6
+    files = git("ls-tree", "-r", "--name-only", f"origin/{BRANCH}", cwd=path).splitlines()
+    params = [name for name in files if name.endswith("/info/params.json")]
+    assert sorted(json.loads(git("show", f"origin/{BRANCH}:{name}", cwd=path))["lr"] for name in params) == [0, 1, 2]
+    (path / "train.py").write_text("print('edited')\n")
+    git("commit", "-q", "-a", "-m", "edited", cwd=path)
+    git("push", "-q", cwd=path)
+    record_in(source, "meanwhile")
+    ok(source, "push")
+    git("pull", "-q", "--rebase", cwd=path)
+    git("pull", "-q", "--rebase", cwd=source)
+    assert (source / "train.py").read_text() == "print('edited')\n"
+    assert tip(path, TRACKING) == tip(source)
+    assert tip(path) == ""
+    fsck(path)

@@ -77,6 +77,23 @@ def test_fetch_writes_no_branch(pair, record, ok, tip, git):
     assert not (two / ".git/FETCH_HEAD").exists()
 
 
+def test_json(pair, record, ok, tip):
+    one, two = pair
+    record(one)
+    ok(one, "push")
+    first = tip(one)
+    found = json.loads(ok(two, "fetch", "--json"))
+    assert found == {"remote": "origin", "before": None, "after": first, "rewritten": False}
+    found = json.loads(ok(two, "pull", "--json"))
+    same = {"remote": "origin", "before": first, "after": first, "rewritten": False}
+    assert found == {"before": None, "after": first, "new": 1, "changed": 0, "fetched": same}
+    ok(one, "note", "@", "-m", "x")
+    record(one)
+    ok(one, "push")
+    found = json.loads(ok(two, "pull", "--json"))
+    assert (found["before"], found["after"], found["new"], found["changed"]) == (first, tip(one), 1, 1)
+
+
 def test_nothing_there(pair, lumo, ok):
     one, _ = pair
     assert lumo(one, "push") == (

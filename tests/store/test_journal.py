@@ -376,3 +376,15 @@ def test_a_run_that_moves_is_found_whenever_its_mover_dies(tmp_path, monkeypatch
     journal.move(lumo, run, moved)
     os.mkdir(former)  # by somebody who was late
     assert [run.info_dir for run in journal.open_runs(lumo)] == [moved]
+
+
+def test_a_long_chunk_that_grows_is_written_as_it_was_named(tmp_path):
+    """Another process may record the same run meanwhile."""
+    (tmp_path / "history").mkdir()
+    chunk = tmp_path / "history/00000.jsonl"
+    chunk.write_bytes(text_line(0) * 5000)
+    (blob,) = Folder(str(tmp_path), MAX_FILE).blobs("sha1")
+    with chunk.open("ab") as out:
+        out.write(text_line(1))
+    assert callable(blob.data)
+    assert object_id("sha1", "blob", blob.data()) == blob.id
