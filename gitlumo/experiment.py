@@ -332,8 +332,12 @@ class Experiment(Writing):
         if self._mode == OPEN and os.getpid() == self._pid:
             self._end_by(exits.uncaught(self._error_before))
 
-    def checkpoint(self) -> None:
+    def checkpoint(self, push: bool = False) -> None:
         """Publish to the ledger now; when this returns without a warning, it survives a power cut.
+
+        Args:
+            push: Whether to share it, too (``git lumo push``): a process of its own does that, and is not waited for.
+                While one is still at it, this one is left out; the next carries all.
 
         Raises:
             StateError: Before ``start()`` or after ``end()``.
@@ -341,7 +345,10 @@ class Experiment(Writing):
         if self._writing("checkpoint()"):
             with self._held("checkpoint()"):
                 self._on_progress()
-                self._publish("checkpoint")
+                published = self._publish("checkpoint")
+            if push and published:
+                with self._safely("Push"):
+                    self.ledger.push_alone()
 
     def _publish(self, kind: str) -> bool:
         """Bring the folder up to date and publish it; whatever goes wrong becomes a warning."""

@@ -15,6 +15,7 @@ from gitlumo.git.objects import Staging, read_commit
 from gitlumo.git.repository import open_repository
 from gitlumo.store import layout, purging, trees
 from gitlumo.store.ledger import Ledger
+from tests.endings import NO_STRACE, has_strace
 from tests.share.conftest import BRANCH, REF
 
 SECRET = "the-answer-is-42"
@@ -329,3 +330,59 @@ def test_it_is_a_function_of_the_history(repo, record, secret, ledger_of, ok, ti
     assert purging.rewrite(Staging(ledger.repository.objects), tip(repo), {tip(repo)}, uid, [("digits", "x")]) == tip(
         repo
     )
+
+
+def test_beside_runs_that_are_recorded_meanwhile(repo, record, secret, ok, git, fsck):
+    script = (
+        "import gitlumo\n"
+        "for n in range(12):\n"
+        "    with gitlumo.Experiment('digits', f'm{n}') as exp: exp.log({'loss': n})\n"
+    )
+    for number in range(3):
+        secret(repo, f"x{number}", kind=Experiment)
+    child = subprocess.Popen(["python", "-c", script], cwd=repo)
+    for number in range(3):
+        ok(repo, "purge", f"x{number}")
+    assert child.wait(120) == 0
+    assert names(ok, repo) == sorted(f"m{number}" for number in range(12))
+    told = history(git, repo)
+    assert [sum(f"digits/m{number} {state}" in line for line in told) for number in range(12) for state in
+            ("running", "finished")] == [1] * 24  # fmt: skip
+    assert not any("x1 running" in line for line in told)
+    assert ok(repo, "fsck") == "15 runs checked, 0 problems\n"
+    fsck(repo)
+
+
+@pytest.mark.skipif(not has_strace(), reason=NO_STRACE)
+@pytest.mark.parametrize("call", ["rename", "unlink", "fsync"])
+def test_killed_at_any_moment(repo, record, secret, ok, git, fsck, call):
+    """SIGKILL before each system call of a kind that purge makes, one after another: the next purge finishes it."""
+    record(repo, "a")
+    ok(repo, "notes")
+    for number in range(1, 4):
+        name = f"x{number}"
+        secret(repo, name, kind=Experiment)
+        inject = f"inject={call}:signal=KILL:when={number}"
+        words = [
+            "strace",
+            "-f",
+            "-qq",
+            "-o",
+            "/dev/null",
+            "-e",
+            f"trace={call}",
+            "-e",
+            inject,
+            "git-lumo",
+            "purge",
+            name,
+        ]
+        subprocess.run(words, cwd=repo, capture_output=True, check=False, timeout=120)
+        if name in names(ok, repo) or (repo / ".git/lumo/info/digits" / name).exists():
+            ok(repo, "purge", name)
+        assert names(ok, repo) == ["a"]
+        assert not (repo / ".git/lumo/info/digits" / name).exists()
+        assert ok(repo, "fsck").endswith(", 0 problems\n")
+    collect(git, repo)
+    assert not is_known(git, repo)
+    fsck(repo)
