@@ -229,7 +229,7 @@ def test_processes(pair, record, ok, git, tmp_path):
         ok(one, verb, env={"GIT_TRACE2_EVENT": str(trace)})
         starts = [json.loads(line) for line in trace.read_text().splitlines()]
         counts[verb] = sum(1 for line in starts if line["event"] == "start" and "/" not in line["sid"])
-    assert counts == {"push": 7, "pull": 6}
+    assert counts == {"push": 7, "pull": 5}
 
 
 def test_environment_of_another_repository(pair, record, ok, tip):
