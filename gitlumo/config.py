@@ -12,6 +12,7 @@ from gitlumo.errors import UsageError
 _UNITS = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3}
 _TRUE = frozenset({"true", "yes", "on", "1"})
 _FALSE = frozenset({"false", "no", "off", "0", ""})
+_LONGEST = 86400.0  # seconds between two pushes
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ class Settings:
         snapshot_exclude: Patterns (as in .gitignore, matched against names and paths) of untracked files to leave out.
         hooks: Whether each ``git push`` shares the runs, too.
         remote: With whom runs are shared unless a remote is named; None: ``origin``, or the only one that there is.
+        auto_push: How often a running run is pushed; None: not before somebody does.
     """
 
     branch: str = "lumo_experiments"
@@ -47,6 +49,7 @@ class Settings:
     snapshot_exclude: tuple[str, ...] = ()
     hooks: bool = False
     remote: str | None = None
+    auto_push: float | None = None
 
     @property
     def ref(self) -> str:
@@ -96,6 +99,7 @@ def read_settings(config: Mapping[str, Sequence[str]]) -> Settings:
         snapshot_exclude=_words(config.get("lumo.snapshotexclude", ())),
         hooks=_boolean("lumo.hooks", last("hooks"), default.hooks),
         remote=last("remote") or None,
+        auto_push=_interval("lumo.autoPush", last("autoPush")),
     )
 
 
@@ -136,3 +140,15 @@ def _duration(name: str, value: str | None, default: float) -> float:
     if not match:
         raise UsageError(f"{name} is {value!r}; it can be a time such as 5s or 500ms")
     return float(match[1]) * {"ms": 0.001, "s": 1.0, "m": 60.0, "": 1.0}[match[2]]
+
+
+def _interval(name: str, value: str | None) -> float | None:
+    if value is None or value.strip().lower() in _FALSE:
+        return None
+    try:
+        seconds = _duration(name, value, 0.0)
+    except UsageError:
+        seconds = 0.0
+    if not 1 <= seconds <= _LONGEST:
+        raise UsageError(f"{name} is {value!r}; it can be off, or an interval from 1s to 1440m such as 30s or 5m")
+    return seconds

@@ -15,23 +15,22 @@ from gitlumo.errors import FormatError, InvalidValue, StateError
 from gitlumo.handing import Handed
 from gitlumo.hooks import ExpHook
 from gitlumo.recorded import ENDED, NEW, OPEN
+from gitlumo.sharing import Sharing
 from gitlumo.silence import Silence, is_silent, slurm_is_unclear
 from gitlumo.store import layout, record
 from gitlumo.store.journal import Journal, register, unregister
 from gitlumo.store.record import Record
-from gitlumo.writing import Writing
 
 if TYPE_CHECKING:
     from gitlumo.adopting import Adopted
     from gitlumo.beginning import Beginning
     from gitlumo.resuming import Resumed
-    from gitlumo.store.ledger import Ledger
 
 
 _GOES_ON = {"end": None, "finished": False}  # of a run that its script has ended, and whose runner will end it
 
 
-class Experiment(Writing):
+class Experiment(Sharing):
     """One run. It runs only the hooks that it is given; :class:`gitlumo.SimpleExperiment` runs the built-in ones.
 
     Example:
@@ -41,7 +40,6 @@ class Experiment(Writing):
     """
 
     built_in: tuple[type[ExpHook], ...] = ()
-    ledger: Ledger
 
     def __init__(
         self,
@@ -159,6 +157,7 @@ class Experiment(Writing):
                 self._put("machine", values.encode(hardware.describe()))
         self._run_hooks("on_start")
         self._publish("checkpoint" if self._adopted else "start")
+        self._share_on()
 
     def _register(self) -> None:
         """Enter the run into the register, unless that is done: without it nobody would find it dead."""
@@ -280,10 +279,13 @@ class Experiment(Writing):
             self._journal.close()
             self._let_go(published)
         self._forget()
+        if self._adopted is None:
+            self._share_end()
 
     def _forget(self) -> None:
         """This process records the run no more."""
         self._mode = ENDED
+        self._share_off()
         signals.unwatch(self._lock)
         handing.take_back(self.uid)
         atexit.unregister(self._at_exit)
@@ -331,24 +333,6 @@ class Experiment(Writing):
         """The interpreter ends: by an exception, if one has left the program since the start."""
         if self._mode == OPEN and os.getpid() == self._pid:
             self._end_by(exits.uncaught(self._error_before))
-
-    def checkpoint(self, push: bool = False) -> None:
-        """Publish to the ledger now; when this returns without a warning, it survives a power cut.
-
-        Args:
-            push: Whether to share it, too (``git lumo push``): a process of its own does that, and is not waited for.
-                While one is still at it, this one is left out; the next carries all.
-
-        Raises:
-            StateError: Before ``start()`` or after ``end()``.
-        """
-        if self._writing("checkpoint()"):
-            with self._held("checkpoint()"):
-                self._on_progress()
-                published = self._publish("checkpoint")
-            if push and published:
-                with self._safely("Push"):
-                    self.ledger.push_alone()
 
     def _publish(self, kind: str) -> bool:
         """Bring the folder up to date and publish it; whatever goes wrong becomes a warning."""

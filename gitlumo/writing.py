@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+import threading
 import time
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
@@ -394,7 +395,7 @@ class Writing(Recorded):
 
 def _caller() -> tuple[str, int]:
     """The file and line of the user's that called us, as a warning names them."""
-    own = (os.path.dirname(__file__) + os.sep, contextlib.__file__)
+    own = (os.path.dirname(__file__) + os.sep, contextlib.__file__, threading.__file__)
     frame = sys._getframe(1)
     while frame.f_back and frame.f_code.co_filename.startswith(own):
         frame = frame.f_back

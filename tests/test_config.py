@@ -39,6 +39,8 @@ def test_without_configuration():
             ("snapshotTimeout", text, "snapshot_timeout", s)
             for text, s in (("500ms", 0.5), ("2m", 120), ("1.5", 1.5), ("3s", 3))
         ),
+        *(("autoPush", word, "auto_push", None) for word in ("off", "false", "0", "")),
+        *(("autoPush", text, "auto_push", s) for text, s in (("30s", 30), ("5m", 300), ("1", 1), ("1440m", 86400))),
         ("snapshotExclude", "*.csv data/,x", "snapshot_exclude", ("*.csv", "data/", "x")),
     ],
 )
@@ -57,6 +59,7 @@ def test_the_last_one_counts_and_lists_add_up():
     ("name", "value"),
     [
         ("hostname", "maybe"),
+        *(("autoPush", value) for value in ("often", "true", "500ms", "-3s", "1441m", "nan")),
         ("infoRoot", "runs"),
         ("cacheRoot", "./cache"),
         *(("snapshot", value) for value in ("maybe", "2x")),

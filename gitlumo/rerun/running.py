@@ -20,7 +20,7 @@ from gitlumo.rerun.metric_lines import VARIABLE, Call, MetricFile, Patterns
 from gitlumo.rerun.output import Output
 from gitlumo.rerun.programs import Interpreter, NoSuchCommand, experiment_of, program_of, python_of
 from gitlumo.silence import is_silent
-from gitlumo.store import layout
+from gitlumo.store import layout, shared
 from gitlumo.store.claim import alone
 from gitlumo.store.journal import Folder, metrics_path
 from gitlumo.store.record import Record
@@ -236,6 +236,11 @@ class _Command(Experiment):
         if self._task.spawned:
             with self._safely("Link"):
                 self._task.spawned(pid)
+
+    def _mark(self) -> int | None:
+        """Nothing while a script in the command records the run: that shares it itself."""
+        with self._lock, alone(self.ledger.lumo_dir):
+            return None if shared.read_note(self._where()) is not None else super()._mark()
 
     def _where(self) -> str:
         run = adopting.registered(self.ledger, self.uid)
