@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from gitlumo.cli import facts
 from gitlumo.cli.formats import FORMATS
-from gitlumo.cli.opening import natural, open_here
+from gitlumo.cli.opening import natural, open_here, seconds
 from gitlumo.cli.terminal import STATE_COLOURS, Screen, align, printable, screen, shorten, width_of
 from gitlumo.errors import FormatError, UsageError
 from gitlumo.store import columns
@@ -50,6 +50,21 @@ def options(parser: argparse.ArgumentParser) -> None:
         nargs="?",
         const="",
         help="who published or edited what, and when, instead of runs; of one run, or of all",
+    )
+    parser.add_argument(
+        "--watch",
+        type=seconds,
+        nargs="?",
+        const=0.0,
+        metavar="SECONDS",
+        help="draw it again each SECONDS (2; with --remote 10), until Ctrl-C",
+    )
+    parser.add_argument(
+        "--remote",
+        metavar="REMOTE",
+        nargs="?",
+        const="",
+        help="fetch the runs of a remote (lumo.remote, else origin) before; with --watch each time",
     )
     shape = parser.add_mutually_exclusive_group()
     shape.add_argument("--oneline", action="store_true", help="one short line a run")
@@ -108,7 +123,18 @@ def differing(rows: list[Row]) -> tuple[list[str], list[str]]:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the table."""
+    """Print the table, perhaps again and again."""
+    if args.watch is not None or args.remote is not None:
+        from gitlumo.cli import watching
+
+        if args.watch is not None:
+            return watching.watch(args, print_once)
+        watching.fetch_first(args.remote)
+    return print_once(args)
+
+
+def print_once(args: argparse.Namespace) -> int:
+    """Print what was asked for."""
     if args.graph and (args.json or args.format != "table" or args.group_by or args.events is not None):
         raise UsageError("--graph draws runs for people; it does not go with --json, --format, --group-by or --events")
     opened = open_here()

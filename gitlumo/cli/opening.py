@@ -107,3 +107,14 @@ def positive(text: str) -> int:
     if value < 1:
         raise argparse.ArgumentTypeError("it can be 1 or more")
     return value
+
+
+def seconds(text: str) -> float:
+    """An argparse type: how often something is done."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0.1 <= value <= 86400:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds from 0.1")
+    return value

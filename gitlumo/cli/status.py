@@ -12,8 +12,8 @@ from typing import Any
 from gitlumo import values
 from gitlumo.cli import facts
 from gitlumo.cli.now import Problem, RunNow, Status, status_of
-from gitlumo.cli.opening import open_here
-from gitlumo.cli.terminal import Screen, align, printable, screen, shorten
+from gitlumo.cli.opening import open_here, seconds
+from gitlumo.cli.terminal import CLEAR, Screen, align, printable, screen, shorten
 from gitlumo.store.record import RUNNING
 
 REDRAW_SECONDS = 2.0
@@ -27,7 +27,6 @@ GROUPS = {  # of Status: heading and hint
     "dead": ("dead", RECOVER),
     "ended": ("ended, not published", RECOVER),
 }
-CLEAR = "\033[H\033[2J"  # the cursor home, the screen empty (ECMA-48)
 
 
 def options(parser: argparse.ArgumentParser) -> None:
@@ -35,22 +34,12 @@ def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="all of it, as one object")
     parser.add_argument(
         "--watch",
-        type=_seconds,
+        type=seconds,
         nargs="?",
         const=REDRAW_SECONDS,
         metavar="SECONDS",
         help="print it again each SECONDS (2), until Ctrl-C",
     )
-
-
-def _seconds(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0.1 <= value <= 86400:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds from 0.1")
-    return value
 
 
 def run(args: argparse.Namespace) -> int:

@@ -15,6 +15,7 @@ from gitlumo.git import process
 
 _COLOURS = {"green": "32", "red": "31", "yellow": "33", "cyan": "36", "bold": "1", "dim": "2"}
 STATE_COLOURS = {"finished": "green", "failed": "red", "killed": "red", "running": "yellow"}
+CLEAR = "\033[H\033[2J"  # the cursor home, the screen empty (ECMA-48)
 _BAD = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 
 
