@@ -12,6 +12,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -98,16 +99,15 @@ class Sharing(Writing):
         if isinstance(self._journal, Silence) or not os.path.exists(os.path.join(self._folder.info_dir, _SHARED)):
             return
         with self._safely(HOOK):
-            said = f"not within {LAST:g} seconds; that goes on in the background"
-            self._note_push(*_outcome(self._start_push(wait=True), LAST, said))
+            self._push(LAST, f"not within {LAST:g} seconds; that goes on in the background", wait=True)
 
     def _share(self, asked: bool) -> None:
         """Push once, and wait for it; called by the thread."""
         with self._safely(HOOK):
             seq = 0 if asked else self._mark()
             if seq is not None:
-                pushing = self._start_push(seq, None if asked else self.settings.auto_push)
-                self._note_push(*_outcome(pushing, LIMIT + GRACE, "git does not end"))
+                pace = None if asked else self.settings.auto_push
+                self._push(LIMIT + GRACE, "git does not end", seq, pace, wait=False)
 
     def _mark(self) -> int | None:
         """Give what is recorded now a number, under which another process may publish it; None: there is no news."""
@@ -125,26 +125,39 @@ class Sharing(Writing):
                 self._seen = seen
             return int(self._progress["seq"])
 
-    def _start_push(self, seq: int = 0, pace: float | None = None, *, wait: bool = False) -> subprocess.Popen[bytes]:
+    def _push(self, seconds: float, otherwise: str, seq: int = 0, pace: float | None = None, *, wait: bool) -> None:
+        """Start a push, and wait for it.
+
+        Args:
+            seconds: How long.
+            otherwise: What to say where it takes longer.
+            seq: The number of what is to be published before; 0: nothing.
+            pace: See :func:`gitlumo.share.live.turn`.
+            wait: Whether it is to wait its turn.
+        """
         from gitlumo.git import process
 
-        order = {
-            "location": asdict(self.repository.location),
-            "uid": self.uid,
-            "seq": seq,
-            "pace": pace,
-            "wait": wait,
-            "limit": LIMIT,
-        }
-        return subprocess.Popen(
-            [sys.executable, "-P", "-m", "gitlumo.share.live", json.dumps(order)],
-            cwd=self.repository.location.work_tree or self.repository.location.git_dir,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            env=process.environment(_NOBODY),
-            start_new_session=True,  # Ctrl-C is not its, and it may outlive us
-        )
+        location = self.repository.location
+        order = {"location": asdict(location), "uid": self.uid, "seq": seq, "pace": pace, "wait": wait, "limit": LIMIT}
+        with tempfile.TemporaryFile() as said:  # not a pipe: a process that is forked just now would hold it open
+            pushing = process.Child(
+                [sys.executable, "-P", "-m", "gitlumo.share.live", json.dumps(order)],
+                cwd=location.work_tree or location.git_dir,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=said,
+                env=process.environment(_NOBODY),
+                start_new_session=True,  # Ctrl-C is not its, and it may outlive us
+            )
+            try:
+                pushing.wait(seconds)
+            except subprocess.TimeoutExpired:
+                pushing.returncode = 0  # it is not ours to wait for any more, and Popen is not to complain of that
+                self._note_push(None, otherwise)
+                return
+            said.seek(0)
+            message = said.read().decode("utf-8", "replace").strip().rpartition("\n")[2]
+        self._note_push(pushing.returncode, message)
 
     def _note_push(self, status: int | None, said: str) -> None:
         """Keep how a push has ended; the first one that failed is told of."""
@@ -196,15 +209,3 @@ def _no_signals() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _outcome(pushing: subprocess.Popen[bytes], seconds: float, otherwise: str) -> tuple[int | None, str]:
-    """Wait for a push: its status, and the last line that it said; None and ``otherwise`` where it takes longer."""
-    try:
-        said = pushing.communicate(timeout=seconds)[1].decode("utf-8", "replace").strip()
-    except subprocess.TimeoutExpired:
-        assert pushing.stderr is not None
-        pushing.stderr.close()
-        pushing.returncode = 0  # it is not ours to wait for any more, and Popen is not to complain of that
-        return None, otherwise
-    return pushing.returncode, said.rpartition("\n")[2]

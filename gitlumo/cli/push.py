@@ -34,7 +34,6 @@ def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-n", "--dry-run", action="store_true", help="show what would leave, and send nothing")
     parser.add_argument("-y", "--yes", action="store_true", help="send it although there are secrets in it")
     parser.add_argument("--notes", action="store_true", help="send refs/notes/lumo, too: which runs each commit had")
-    parser.add_argument("--if-idle", action="store_true", help="do nothing while another push with --if-idle goes on")
     parser.add_argument("-q", "--quiet", action="store_true", help="print nothing but errors")
     parser.add_argument("--json", action="store_true", help="what leaves, as one object")
 
@@ -42,8 +41,6 @@ def options(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Show what leaves, push, and say what was done."""
     opened = open_here()
-    if args.if_idle and not _is_idle(opened):
-        return 0
     home = Home(opened.repository, opened.settings)
     name, wanted = _split([args.remote, *args.exp] if args.remote else [], opened)
     if args.notes and wanted:
@@ -73,22 +70,6 @@ def run(args: argparse.Namespace) -> int:
     if not (args.quiet or args.json):
         print(printable(_told(opened, pushed)))
     return 0
-
-
-def _is_idle(opened: Opened) -> bool:
-    """Whether nobody pushes in the background; until this process ends, it is the one that does."""
-    import fcntl
-
-    os.makedirs(opened.lumo_dir, exist_ok=True)
-    fd = os.open(os.path.join(opened.lumo_dir, "pushing"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(fd)
-        return False
-    except OSError:  # a file system without locks
-        pass
-    return True
 
 
 def _split(words: list[str], opened: Opened) -> tuple[str | None, list[str]]:

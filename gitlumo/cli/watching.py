@@ -29,10 +29,15 @@ def fetch_first(name: str) -> None:
     Args:
         name: The remote; empty: the one that is meant without a name.
     """
-    opened = open_here()
+    home = _home()
     with interruptible("fetch"):
-        exchange.fetch(opened.branch, remotes.choose(opened.branch, name or None), show())
-    opened.repository.close()
+        exchange.fetch(home, remotes.choose(home, name or None), show())
+    home.repository.close()
+
+
+def _home() -> remotes.Home:
+    opened = open_here()
+    return remotes.Home(opened.repository, opened.settings)
 
 
 def watch(args: argparse.Namespace, draw: Callable[[argparse.Namespace], int]) -> int:
@@ -72,22 +77,22 @@ class _Source:
     """
 
     def __init__(self, name: str):
-        opened = open_here()
-        self._name = remotes.choose(opened.branch, name or None).name
-        opened.repository.close()
+        home = _home()
+        self._name = remotes.choose(home, name or None).name
+        home.repository.close()
         self._since = ""
         self.said = f"asking {self._name}"
 
     def ask(self) -> None:
         """Fetch what it has got."""
-        opened = open_here()
+        home = _home()
         try:
             with within(PATIENCE):
-                exchange.fetch(opened.branch, remotes.choose(opened.branch, self._name))
+                exchange.fetch(home, remotes.choose(home, self._name))
             self._since = time.strftime("%H:%M:%S")
             self.said = f"{self._name} as of now"
         except LumoError as error:
             known = f"as of {self._since}" if self._since else "not asked yet"
             self.said = f"{self._name} {known}: {str(error).partition(chr(10))[0]}"
         finally:
-            opened.repository.close()
+            home.repository.close()

@@ -104,11 +104,12 @@ def push(ledger: Ledger) -> None:
     Raises:
         LumoError: If that cannot be done, or a secret would leave.
     """
-    remote = remotes.choose(ledger, None)
-    tip = exchange.ready(ledger)
-    there = remotes.tips(ledger).get(remote.tracking)
+    home = remotes.Home(ledger.repository, ledger.settings)
+    remote = remotes.choose(home, None)
+    tip = exchange.ready(home)
+    there = remotes.tips(home).get(remote.tracking)
     if there is None or not are_in(ledger.repository, [tip], there.commit):
-        exchange.push(ledger, remote, lambda commit: _check(ledger, commit, remote))
+        exchange.push(home, remote, lambda commit: _check(ledger, commit, remote))
 
 
 def _check(ledger: Ledger, commit: str, remote: Remote) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 
 from gitlumo import machine
 from gitlumo.config import Settings
-from gitlumo.errors import GitError, LumoError, RefMoved
+from gitlumo.errors import GitError, RefMoved
 from gitlumo.git import pack, process
 from gitlumo.git.objects import NewObject
 from gitlumo.git.repository import Repository
@@ -138,17 +138,6 @@ class Upkeep(Branch):
         """What the ``.keep`` of a pack says: for which commit, and whose it is."""
         here = machine.this_process()
         return f"gitlumo {tip} {here.pid} {here.start} {here.boot} {here.namespace}\n".encode()
-
-    def push_alone(self) -> None:
-        """Have a process of its own share the runs, unless one is at it.
-
-        Raises:
-            LumoError: If there is nobody to share them with.
-        """
-        if not self.repository.remote_urls():
-            raise LumoError("the runs cannot be pushed: this repository has no remote (git remote add origin URL)")
-        words = [*self.repository.git_args, "lumo", "push", "--quiet", "--if-idle"]
-        process.start_detached(words, cwd=self.repository.location.common_dir)
 
     def _sweep(self) -> None:
         for entry in self.leftovers():

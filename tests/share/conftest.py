@@ -137,3 +137,17 @@ def hook(shared: Path) -> Callable[[str], None]:
         path.chmod(0o755)
 
     return write
+
+
+@pytest.fixture
+def pushes(hook, tmp_path):
+    """``pushes()``: how many the shared repository has got."""
+    log = tmp_path / "pushes"
+    hook(f"echo x >> {log}")
+    return lambda: len(log.read_text().splitlines()) if log.exists() else 0
+
+
+@pytest.fixture
+def paced(git):
+    """``paced(path, pace)``: share what runs there."""
+    return lambda path, pace="1s": git("config", "lumo.autoPush", pace, cwd=path)

@@ -2,86 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from gitlumo import Experiment, SimpleExperiment, sharing
-from gitlumo.errors import LumoWarning
+from gitlumo import Experiment
 from gitlumo.share import live
 from tests.share.conftest import REF
-
-SCRIPT = """
-import sys, time
-from gitlumo import Experiment
-with Experiment('digits', 'lives') as exp:
-    exp.log({'acc': 0.25})
-    while True:
-        time.sleep(.02)
-        exp.log({'loss': 1.0})
-"""
-
-
-def until(true: Callable[[], object], what: str, seconds: float = 60) -> None:
-    """Wait for what happens in another process."""
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end, f"never: {what}"
-        time.sleep(0.02)
-
-
-def states(ok, path: Path) -> dict[str, str]:
-    return {run["test_name"]: run["state"] for run in runs(ok, path)}
-
-
-def runs(ok, path: Path) -> list[dict]:
-    return json.loads(ok(path, "log", "--json"))
-
-
-@pytest.fixture
-def pushes(hook, tmp_path):
-    """``pushes()``: how many the shared repository has got."""
-    log = tmp_path / "pushes"
-    hook(f"echo x >> {log}")
-    return lambda: len(log.read_text().splitlines()) if log.exists() else 0
-
-
-@pytest.fixture
-def paced(git):
-    """``paced(path, pace)``: share what runs there."""
-    return lambda path, pace="1s": git("config", "lumo.autoPush", pace, cwd=path)
-
-
-@contextlib.contextmanager
-def black_hole() -> Iterator[str]:
-    """The address of a repository on a server that takes connections, and never answers; checks nobody is left."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        held: list[socket.socket] = []
-
-        def take() -> None:
-            with contextlib.suppress(OSError):
-                while True:
-                    held.append(server.accept()[0])
-
-        thread = threading.Thread(target=take, daemon=True)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.getsockname()[1]}/x.git"
-        finally:
-            server.shutdown(socket.SHUT_RDWR)
-            thread.join()
-            for connection in held:
-                connection.close()
+from tests.share.living import runs, states, until
 
 
 @pytest.mark.parametrize("url", ["path", "http"], indirect=True)
@@ -216,87 +150,6 @@ def test_while_somebody_pushes_a_beat_publishes_only(pair, paced, tip, shared, p
         assert pushes() == 0
 
 
-def test_a_remote_that_never_answers_holds_nothing_up(pair, git, paced, monkeypatch, fsck, tip, shared):
-    """The training logs on, the end waits for its bound only, one warning says so; the next push carries all."""
-    one, _ = pair
-    paced(one)
-    monkeypatch.setattr(sharing, "LAST", 0.5)
-    monkeypatch.setattr(sharing, "LIMIT", 3.0)
-    with black_hole() as hole:
-        git("remote", "set-url", "origin", hole, cwd=one)
-        with pytest.warns(LumoWarning) as said:  # noqa: PT031
-            exp = Experiment("digits", "lives", repo=one)
-            exp.start()
-            until(lambda: (one / ".git/lumo/pushing").exists(), "a push begins")
-            for step in range(1000):
-                exp.log({"loss": step})
-            exp.end()
-        assert exp.state == "finished"
-        assert [str(warning.message) for warning in said] == [
-            "digits/lives could not be pushed: not within 0.5 seconds; that goes on in the background; it is recorded"
-            " here all the same, and the next push carries all (this is said once)"
-        ]
-        until(lambda: not pushers(), "what pushed is gone by itself")
-    git("remote", "set-url", "origin", shared, cwd=one)
-    live_push(one)
-    assert tip(shared) == tip(one)
-    fsck(one)
-
-
-def pushers() -> list[str]:
-    """The processes of this test machine's session that push, ours and git's."""
-    out = subprocess.run(["ps", "-eo", "pid,args"], capture_output=True, text=True, check=True).stdout
-    here = os.getcwd()
-    return [line for line in out.splitlines() if here in line and ("gitlumo.share.live" in line or " push " in line)]
-
-
-def live_push(path: Path) -> None:
-    subprocess.run(["git-lumo", "push", "-q"], cwd=path, check=True)
-
-
-def test_offline_it_goes_on_and_says_so_once(pair, git, paced, tip, shared, ok):
-    one, two = pair
-    paced(one, "300s")
-    git("remote", "set-url", "origin", one.parent / "nowhere.git", cwd=one)
-    with pytest.warns(LumoWarning) as said, SimpleExperiment("digits", "lives", repo=one) as exp:  # noqa: PT031
-        for step in range(3):
-            exp.log({"loss": step})
-            exp._share(False)
-            os.utime(one / ".git/lumo/pushing", (1, 1))
-        assert "origin" in exp.properties["hooks"]["AutoPush"]["msg"]
-        assert not exp.properties["hooks"]["AutoPush"]["loaded"]
-        git("remote", "set-url", "origin", shared, cwd=one)
-        exp._share(False)  # no news, but the last one was not pushed
-        assert tip(shared) == tip(one)
-        assert exp.properties["hooks"]["AutoPush"] == {"loaded": True, "msg": ""}
-    assert len(said) == 1
-    ok(two, "fetch", "-q")
-    assert runs(ok, two)[0]["metrics"]["loss"]["count"] == 3
-
-
-def test_secrets_stay_here(pair, paced, tip, shared):
-    one, _ = pair
-    paced(one, "300s")
-    (one / "new.py").write_text("key = 'ghp_" + "a1B2" * 9 + "'\n")
-    with pytest.warns(LumoWarning, match="secrets would leave"), SimpleExperiment("digits", repo=one) as exp:
-        exp._share(False)
-    assert tip(shared) == ""
-
-
-def test_nobody_is_asked(pair, http, git, paced, tmp_path):
-    one, _ = pair
-    paced(one, "300s")
-    asked = tmp_path / "asked"
-    helper = tmp_path / "askpass"
-    helper.write_text(f"#!/bin/sh\necho x >> {asked}\n")
-    helper.chmod(0o755)
-    git("config", "core.askPass", helper, cwd=one)
-    git("remote", "set-url", "origin", f"http://127.0.0.1:{http.server_port}/shared.git", cwd=one)
-    with pytest.warns(LumoWarning, match="nobody can be asked"), Experiment("digits", repo=one) as exp:
-        exp._share(False)
-    assert not asked.exists()
-
-
 def test_what_the_run_publishes_itself_comes_after(pair, git, ok):
     """A number that is not the folder's is late, and one of a run that others have ended is void."""
     one, _ = pair
@@ -337,51 +190,6 @@ def test_lines_that_come_meanwhile_wait_for_the_next_time(pair, ok, monkeypatch,
         assert json.loads(git("show", f"{folder}/metrics.json", cwd=one))["acc"]["last"] == 1
         ok(one, "fsck")
     assert runs(ok, one)[0]["metrics"]["acc"]["last"] == 2
-
-
-def test_killed_in_the_middle(pair, paced, tip, shared, fsck, ok):
-    """The next start, or push, publishes what it has left, and all is sound."""
-    one, two = pair
-    paced(one)
-    child = subprocess.Popen([sys.executable, "-c", SCRIPT], cwd=one, stderr=subprocess.DEVNULL)
-    try:
-        until(lambda: tip(shared), "something arrives")
-    finally:
-        child.kill()
-        child.wait()
-    until(lambda: not pushers(), "what pushed is gone")
-    ok(one, "push", "-q")
-    ok(two, "pull", "-q")
-    assert states(ok, one) == states(ok, two) == {"lives": "killed"}
-    ok(two, "fsck")
-    for path in (one, two, shared):
-        fsck(path)
-
-
-def test_a_killed_pusher_leaves_nothing_broken(pair, paced, tip, shared, fsck, monkeypatch, ok):
-    one, _ = pair
-    paced(one, "300s")
-    start = Experiment._start_push
-
-    def start_and_kill(self, *args, **keywords):
-        child = start(self, *args, **keywords)
-        time.sleep(delay)
-        child.kill()
-        return child
-
-    monkeypatch.setattr(Experiment, "_start_push", start_and_kill)
-    with pytest.warns(LumoWarning, match="could not be pushed"), Experiment("digits", repo=one) as exp:  # noqa: PT031
-        for number in range(8):
-            delay = 0.05 * (number + 1)
-            exp.log({"loss": number})
-            exp._share(False)
-        monkeypatch.undo()
-        os.utime(one / ".git/lumo/pushing", (1, 1)) if (one / ".git/lumo/pushing").exists() else None
-        exp._share(False)
-    assert tip(shared) == tip(one)
-    ok(one, "fsck")
-    fsck(one)
-    fsck(shared)
 
 
 @pytest.mark.parametrize("adopts", [False, True])

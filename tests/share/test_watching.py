@@ -15,7 +15,7 @@ import time
 import pytest
 
 from gitlumo import Experiment
-from tests.share.test_live import black_hole
+from tests.share.living import black_hole
 
 CLEAR = "\033[H\033[2J"
 
