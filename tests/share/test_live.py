@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -157,6 +158,7 @@ def test_what_the_run_publishes_itself_comes_after(pair, git, ok):
         exp.log({"acc": 1})
         seq = exp._mark()
         exp.checkpoint()
+        exp.log({"acc": 3})
         before = git("rev-parse", REF, cwd=one)
         live.publish(exp.ledger, exp.uid, seq)
         assert git("rev-parse", REF, cwd=one) == before
@@ -202,7 +204,8 @@ def test_git_lumo_run_shares_its_command(pair, paced, tip, shared, ok, adopts, t
         script = f"import gitlumo\nexp = gitlumo.start('digits')\nexp.log({{'acc': .5}})\n{wait}"
     else:
         script = f"import os\nopen(os.environ['LUMO_METRICS'], 'a').write('{{\"acc\": 0.5}}\\n')\n{wait}"
-    child = subprocess.Popen(["git-lumo", "run", "-q", "--", sys.executable, "-c", script], cwd=one)
+    errors = (tmp_path / "errors").open("w+")
+    child = subprocess.Popen(["git-lumo", "run", "-q", "--", sys.executable, "-c", script], cwd=one, stderr=errors)
 
     def seen() -> bool:
         ok(two, "fetch", "-q")
@@ -210,8 +213,12 @@ def test_git_lumo_run_shares_its_command(pair, paced, tip, shared, ok, adopts, t
 
     until(seen, "the metric arrives")
     assert list(states(ok, two).values()) == ["running"]
+    time.sleep(2.5)  # for two beats of whoever does not record it
     (tmp_path / "go").touch()
     assert child.wait(60) == 0
+    with errors:
+        errors.seek(0)
+        assert errors.read() == ""
     ok(two, "fetch", "-q")
     assert list(states(ok, two).values()) == ["finished"]
     ok(two, "fsck")
