@@ -12,6 +12,7 @@ from typing import Any
 from gitlumo.cli.opening import Opened, open_here
 from gitlumo.cli.terminal import printable
 from gitlumo.errors import LumoError, UsageError
+from gitlumo.git import export
 from gitlumo.rerun import archive, packing
 from gitlumo.rerun.code import commit_of
 from gitlumo.store.query import Found
@@ -64,5 +65,11 @@ def run(args: argparse.Namespace) -> int:
 
 def _write(opened: Opened, found: Found, format: str, out: Any) -> int:
     commit = commit_of(opened.branch, found)
+    for name in export.filters(opened.repository, commit):
+        print(
+            f"warning: files pass through the filter '{printable(name)}' (.gitattributes); the archive holds them as "
+            "git recorded them, so where that filter is not they are not what the run has read",
+            file=sys.stderr,
+        )
     moment = archive.moment_of(opened.repository, commit)
     return packing.write(out, format, archive.members(opened.repository, found, commit), moment)

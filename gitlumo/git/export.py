@@ -26,6 +26,7 @@ _POINTER = re.compile(
     rb"version https://git-lfs\.github\.com/spec/v1\n(?:ext-.*\n)*oid sha256:([0-9a-f]{64})\nsize (\d+)\n(?:.*\n)*"
 )
 _POINTER_SIZE = 1024
+_FILTER = re.compile(r"(?<=\s)filter=(\S+)")
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,22 @@ def files(repository: Repository, commit: str) -> Iterator[File]:
     location = repository.location
     own = _Module(location.git_dir, location.common_dir, location.work_tree)
     yield from _files(repository, own, repository.objects, commit, "")
+
+
+def filters(repository: Repository, commit: str) -> list[str]:
+    """Filters through which files of a commit become what a work tree holds (gitattributes(5)); LFS is not among them.
+
+    Args:
+        repository: Which has it.
+        commit: A full id.
+    """
+    found: set[str] = set()
+    objects = repository.objects
+    for path, entry in walk(objects, read_commit(objects, commit).tree):
+        if entry.is_file and path.rpartition("/")[2] == ".gitattributes":
+            for line in read_blob(objects, entry.id).decode("utf-8", "replace").splitlines():
+                found.update(_FILTER.findall(line) if not line.lstrip().startswith("#") else ())
+    return sorted(found - {"lfs"})
 
 
 @dataclass(frozen=True)

@@ -282,7 +282,10 @@ def test_usage(trained, lumo):
     assert lumo("archive", "@", "-o", "-", "--json").status == 129
     assert "no run is called 'nix'" in lumo("archive", "nix").err
     done = lumo("archive", "@", "-o", "no/such/a.tar")
-    assert (done.status, done.err) == (128, "fatal: no/such: No such file or directory\n")
+    assert (done.status, done.err) == (
+        128,
+        "fatal: no/such: No such file or directory; name another place with -o FILE\n",
+    )
 
 
 def test_a_terminal_gets_no_archive(trained):
@@ -352,6 +355,14 @@ def test_submodules(trained, lumo, git, out, tmp_path):
     assert "submodule libs/sub" in done.err
     assert "git submodule update --init --recursive" in done.err
     assert os.listdir(out) == ["a.tar"]
+
+
+def test_other_filters_are_told_of(repo, lumo, git, tmp_path):
+    (repo / ".gitattributes").write_text("# filter=none\n*.bin filter=crypt diff=crypt\n*.dat filter=lfs\n")
+    git("config", "filter.crypt.clean", "cat")
+    subprocess.run([sys.executable, "-c", "import gitlumo; gitlumo.start('f').end()"], check=True)
+    done = lumo("archive", "@", "-o", tmp_path / "f.tar", direct=True)
+    assert (done.status, done.err.count("warning:"), "'crypt'" in done.err) == (0, 1, True), done.err
 
 
 def test_lfs_files_come_along(trained, lumo, git, out):
