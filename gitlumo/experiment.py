@@ -278,8 +278,9 @@ class Experiment(Sharing):
                 self._ending = False
             self._journal.close()
             self._let_go(published)
+            is_shared = self._adopted is None and self._is_shared()
         self._forget()
-        if self._adopted is None:
+        if is_shared:
             self._share_end()
 
     def _forget(self) -> None:

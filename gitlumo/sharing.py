@@ -94,10 +94,14 @@ class Sharing(Writing):
             self._live.is_over = True
             self._live.asked.set()
 
+    def _is_shared(self) -> bool:
+        """Whether the run was shared while it ran, by this process or another."""
+        if isinstance(self._journal, Silence):
+            return False
+        return os.path.exists(os.path.join(self._folder.info_dir, _SHARED))
+
     def _share_end(self) -> None:
-        """Push the end of a run that was shared while it ran, and wait for that, but not for long."""
-        if isinstance(self._journal, Silence) or not os.path.exists(os.path.join(self._folder.info_dir, _SHARED)):
-            return
+        """Push the run's end, and wait for that, but not for long."""
         with self._safely(HOOK):
             self._push(LAST, f"not within {LAST:g} seconds; that goes on in the background", wait=True)
 
