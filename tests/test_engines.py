@@ -31,7 +31,8 @@ def without_pygit2(sealed, tmp_path_factory):
     for path in Path(sysconfig.get_paths()["purelib"]).iterdir():
         if "pygit2" not in path.name and path.suffix != ".pth":
             (farm / path.name).symlink_to(path)
-    if not (farm / "gitlumo").exists():  # an editable install
+    if not (farm / "gitlumo/__init__.py").exists():  # an editable install has at most the hooks there
+        (farm / "gitlumo").unlink(missing_ok=True)
         (farm / "gitlumo").symlink_to(Path(__file__).parents[1] / "gitlumo")
     return farm
 

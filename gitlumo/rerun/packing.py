@@ -8,15 +8,16 @@ file, time or system. The compressed bytes are those of zlib (another library th
 from __future__ import annotations
 
 import contextlib
-import gzip
 import os
 import stat
+import struct
 import tarfile
 import tempfile
 import time
 import zipfile
+import zlib
 from collections.abc import Iterable, Iterator
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from gitlumo.errors import LumoError
 from gitlumo.git.export import File
@@ -51,11 +52,30 @@ def write(out: BinaryIO, format: str, members: Iterable[File], moment: int) -> i
         return _write_zip(out, members, moment)
     if format == "tar":
         return _write_tar(out, members, moment)
-    with gzip.GzipFile(filename="", mode="wb", compresslevel=_LEVEL, fileobj=out, mtime=0) as zipped:
-        return _write_tar(zipped, members, moment)
+    zipped = _Gzip(out)
+    count = _write_tar(zipped, members, moment)
+    zipped.finish()
+    return count
 
 
-def _write_tar(out: BinaryIO | gzip.GzipFile, members: Iterable[File], moment: int) -> int:
+class _Gzip:
+    """Compresses what it is given (RFC 1952); Python's own warns of what is unfinished when a disk is full."""
+
+    def __init__(self, out: BinaryIO):
+        self._out, self._crc, self._size = out, 0, 0
+        self._deflate = zlib.compressobj(_LEVEL, zlib.DEFLATED, -zlib.MAX_WBITS)
+        out.write(b"\x1f\x8b\x08" + bytes(6) + b"\xff")  # no name, no time, no system
+
+    def write(self, data: bytes) -> int:
+        self._crc, self._size = zlib.crc32(data, self._crc), self._size + len(data)
+        self._out.write(self._deflate.compress(data))
+        return len(data)
+
+    def finish(self) -> None:
+        self._out.write(self._deflate.flush() + struct.pack("<II", self._crc, self._size & 0xFFFFFFFF))
+
+
+def _write_tar(out: Any, members: Iterable[File], moment: int) -> int:
     count = 0
     with tarfile.open(
         fileobj=out, mode="w|", format=tarfile.GNU_FORMAT, encoding="utf-8", errors="surrogateescape"

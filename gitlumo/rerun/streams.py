@@ -41,7 +41,7 @@ class Ended:
         status: Its exit status; minus the signal that killed it.
         seconds: How long it ran.
         usage: What it and the children that it waited for have used (getrusage(2)).
-        ours: The greatest resident set of this process, as in ``usage``.
+        ours: The greatest resident set of this program, as in ``usage``.
     """
 
     status: int
@@ -316,8 +316,14 @@ def _reap(pid: int, started: float) -> Ended | None:
     found, status, usage = os.wait4(pid, os.WNOHANG)
     if found == 0:
         return None
-    ours = getrusage(RUSAGE_SELF).ru_maxrss
-    return Ended(os.waitstatus_to_exitcode(status), time.monotonic() - started, usage, ours)
+    return Ended(os.waitstatus_to_exitcode(status), time.monotonic() - started, usage, _our_peak())
+
+
+def _our_peak() -> int:
+    """The greatest resident set of this program, as getrusage(2) counts; that also counts what ran here before exec."""
+    with contextlib.suppress(OSError, ValueError, IndexError), open("/proc/self/status", "rb") as source:
+        return next(int(line.split()[1]) for line in source if line.startswith(b"VmHWM:"))  # proc_pid_status(5)
+    return int(getrusage(RUSAGE_SELF).ru_maxrss)
 
 
 def _copy(channel: _Channel, record: Callable[[str, bytes], None]) -> bool:

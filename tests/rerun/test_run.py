@@ -144,7 +144,7 @@ def test_the_words_of_the_verb(repo):
 
 def test_what_the_command_is_given(repo, lumo_run):
     done = lumo_run("sh", "-c", 'cat; echo "$X $LUMO_EXP_RUNNER ${LUMO_METRICS:+file}"', input=b"in\n", env={"X": "y"})
-    assert done.stdout == b"in\ny 1 file\n"
+    assert done.stdout == b"in\ny 0 file\n"
 
 
 def test_the_memory_of_the_command_not_ours(repo, lumo_run, runs):
