@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from gitlumo.git import process
+
 _NULL: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
 
 
@@ -34,9 +36,9 @@ class Tape:
     @contextmanager
     def recording(self) -> Iterator[None]:
         """Record what is started meanwhile, git's upkeep in the background apart."""
-        tape, popen = self, subprocess.Popen
+        tape, child = self, process.Child
 
-        class Recorded(popen):  # type: ignore[misc, valid-type]
+        class Recorded(child):  # type: ignore[misc, valid-type]
             def __init__(self, args: Any, **options: Any):
                 self._at = len(tape._commands) if options.get("stdout") == subprocess.PIPE else -1
                 if self._at >= 0:
@@ -50,11 +52,11 @@ class Tape:
                     tape._steps.append(("wait", self._at))
                 return super().communicate(input, timeout)
 
-        subprocess.Popen = Recorded  # type: ignore[misc]
+        process.Child = Recorded  # type: ignore[misc]
         try:
             yield
         finally:
-            subprocess.Popen = popen  # type: ignore[misc]
+            process.Child = child  # type: ignore[misc]
 
     def prepare(self, index: str) -> None:
         """Make the folders anew that the snapshot's processes work in."""
