@@ -23,6 +23,7 @@ from gitlumo import machine
 from gitlumo.rerun.programs import NoSuchCommand
 
 _READ = 1024 * 1024
+_AT_ONCE = 16 * 1024  # bytes of a terminal: with more, the command waits while the real one takes them
 _TICK = 0.2  # seconds between two calls of `tick`
 _PATIENCE = 3.0  # after the command's end, before it is said why its output is still read
 PASSED_ON = tuple(
@@ -331,7 +332,7 @@ def _copy(channel: _Channel, record: Callable[[str, bytes], None]) -> bool:
     pieces: list[bytes] = []
     size = 0
     is_open = True
-    while size < _READ:
+    while size < (_AT_ONCE if channel.is_terminal else _READ):
         try:
             piece = os.read(channel.source, _READ)
         except BlockingIOError:
