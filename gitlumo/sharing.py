@@ -15,6 +15,7 @@ import sys
 import tempfile
 import threading
 import time
+from abc import abstractmethod
 from collections.abc import Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING
@@ -69,11 +70,9 @@ class Sharing(Writing):
             if push:
                 self._share_on(asked=True)
 
-    def _on_progress(self) -> None:
-        raise NotImplementedError
-
+    @abstractmethod
     def _publish(self, kind: str) -> bool:
-        raise NotImplementedError
+        """Bring the folder up to date and publish it; returns whether that is done."""
 
     def _share_on(self, *, asked: bool = False) -> None:
         """Share the run from now on, if lumo.autoPush says so; where it asks for that, at once."""

@@ -13,7 +13,6 @@ from gitlumo.git import transport
 from gitlumo.git.process import WHERE
 from gitlumo.share import remotes
 from gitlumo.share.exchange import fetch
-from gitlumo.share.remotes import Home
 
 # Options of git clone that are handed on: with a value, and without.
 VALUED = {
@@ -59,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
 
 def runs_of(opened: Opened, quiet: bool) -> str:
     """Bring the runs, where git has not brought them (a shallow or single-branch clone); says what is there."""
-    home = Home(opened.repository, opened.settings)
+    home = opened
     if opened.repository.refs.read(opened.settings.ref) is None:  # else it is bare
         remote = remotes.choose(home, None)
         if remotes.tip(home, remote) is None:

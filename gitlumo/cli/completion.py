@@ -15,7 +15,7 @@ from gitlumo.cli.command import VERBS, Parser, general_parser, move, parser_of
 from gitlumo.cli.terminal import printable
 from gitlumo.errors import LumoError
 from gitlumo.git import nearby
-from gitlumo.store.index import FILE, Index, glance
+from gitlumo.store.index import FILE, Index, peek
 
 BASH = r"""# Completion of git-lumo for bash. In ~/.bashrc:  eval "$(git lumo completion bash)"
 
@@ -151,7 +151,7 @@ def _values(there: argparse.Namespace, asked: argparse.Action | None, word: str)
     with contextlib.suppress(LumoError, OSError):
         move(there)
         lumo_dir = _lumo_dir()
-        index = glance(lumo_dir)
+        index = peek(lumo_dir)
         if index is not None:
             try:
                 return known(Asked(lumo_dir, index, asked, there.rest[1:], word))

@@ -10,7 +10,6 @@ from gitlumo.cli.terminal import printable
 from gitlumo.cli.wire import interruptible, show
 from gitlumo.share import remotes
 from gitlumo.share.exchange import Fetched, fetch
-from gitlumo.share.remotes import Home
 
 
 def options(parser: argparse.ArgumentParser) -> None:
@@ -23,7 +22,7 @@ def options(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Fetch, and say what came."""
     opened = open_here()
-    home = Home(opened.repository, opened.settings)
+    home = opened
     with interruptible("fetch"):
         fetched = fetch(home, remotes.choose(home, args.remote), show(args.quiet or args.json))
     if args.json:

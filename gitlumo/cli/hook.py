@@ -15,7 +15,8 @@ from gitlumo.cli.terminal import printable
 from gitlumo.errors import LumoError
 
 if TYPE_CHECKING:
-    from gitlumo.share.remotes import Home, Remote
+    from gitlumo.home import Home
+    from gitlumo.share.remotes import Remote
 
 _NOTHING = re.compile(r"0+")
 _DRY = re.compile(r"--dry-run|-[a-zA-Z46]*n[a-zA-Z46]*")
@@ -59,7 +60,7 @@ def _share(name: str, pushed: list[list[str]]) -> list[str]:
     has_ledger = any(opened.settings.ref in (ref, there) for ref, _, there, _ in pushed)
     if deletes_only or has_ledger or name not in opened.repository.remote_names() or _is_dry():
         return []
-    home = remotes.Home(opened.repository, opened.settings)
+    home = opened
     remote = remotes.choose(home, name)
     known = remotes.tips(home)
     there = remotes.tip(home, remote, known)

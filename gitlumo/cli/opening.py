@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import os
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from gitlumo.config import Settings, read_settings
+from gitlumo.config import read_settings
 from gitlumo.git import process
-from gitlumo.git.repository import Repository, open_repository
+from gitlumo.git.repository import open_repository
+from gitlumo.home import Home
 
 if TYPE_CHECKING:
     from gitlumo.store.branch import Branch
@@ -18,25 +17,8 @@ if TYPE_CHECKING:
     from gitlumo.store.query import Runs
 
 
-@dataclass(frozen=True)
-class Opened:
-    """A repository that a verb works on; what reads its ledger is imported when it is asked for."""
-
-    repository: Repository
-    settings: Settings
-
-    @property
-    def lumo_dir(self) -> str:
-        """Where everything of gitlumo lies in it."""
-        return self.repository.location.lumo_dir
-
-    @property
-    def is_recording(self) -> bool:
-        """Whether runs are registered here; see :func:`gitlumo.store.journal.open_runs`."""
-        try:
-            return bool(os.listdir(os.path.join(self.lumo_dir, "open")))
-        except OSError:
-            return False
+class Opened(Home):
+    """A repository that a verb works on."""
 
     @cached_property
     def branch(self) -> Branch:

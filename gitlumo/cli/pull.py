@@ -14,9 +14,9 @@ from gitlumo.cli.terminal import printable
 from gitlumo.cli.wire import interruptible, show
 from gitlumo.errors import LumoError
 from gitlumo.git import process
+from gitlumo.home import Home
 from gitlumo.share import remotes
 from gitlumo.share.exchange import Pulled, pull
-from gitlumo.share.remotes import Home
 
 NOTED_AT_ONCE = 100  # runs
 
@@ -29,7 +29,7 @@ def options(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Pull, and say what came."""
     opened = open_here()
-    home = Home(opened.repository, opened.settings)
+    home = opened
     with interruptible("pull"):
         pulled = pull(home, remotes.choose(home, args.remote), show(args.quiet or args.json))
         if pulled.after:

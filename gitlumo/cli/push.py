@@ -13,10 +13,11 @@ from gitlumo.cli.opening import Opened, open_here
 from gitlumo.cli.terminal import printable, shorten
 from gitlumo.cli.wire import interruptible, show
 from gitlumo.errors import LumoError, NoSuchRun, UsageError
+from gitlumo.home import Home
 from gitlumo.share import remotes
 from gitlumo.share.exchange import Pushed, push, ready
 from gitlumo.share.leaving import Leaving, look
-from gitlumo.share.remotes import Home, Remote
+from gitlumo.share.remotes import Remote
 
 if TYPE_CHECKING:
     from gitlumo.share.selection import Selection
@@ -41,7 +42,7 @@ def options(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Show what leaves, push, and say what was done."""
     opened = open_here()
-    home = Home(opened.repository, opened.settings)
+    home = opened
     name, wanted = _split([args.remote, *args.exp] if args.remote else [], opened)
     if args.notes and wanted:
         raise UsageError("--notes tells of all runs: it does not go with some EXP alone")

@@ -29,15 +29,10 @@ def fetch_first(name: str) -> None:
     Args:
         name: The remote; empty: the one that is meant without a name.
     """
-    home = _home()
+    home = open_here()
     with interruptible("fetch"):
         exchange.fetch(home, remotes.choose(home, name or None), show())
     home.repository.close()
-
-
-def _home() -> remotes.Home:
-    opened = open_here()
-    return remotes.Home(opened.repository, opened.settings)
 
 
 def watch(args: argparse.Namespace, draw: Callable[[argparse.Namespace], int]) -> int:
@@ -77,7 +72,7 @@ class _Source:
     """
 
     def __init__(self, name: str):
-        home = _home()
+        home = open_here()
         self._name = remotes.choose(home, name or None).name
         home.repository.close()
         self._since = ""
@@ -85,7 +80,7 @@ class _Source:
 
     def ask(self) -> None:
         """Fetch what it has got."""
-        home = _home()
+        home = open_here()
         try:
             with within(PATIENCE):
                 exchange.fetch(home, remotes.choose(home, self._name))

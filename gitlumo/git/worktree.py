@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from gitlumo import locks
 from gitlumo.errors import GitError
 from gitlumo.git import filling, process
 from gitlumo.git.repository import Repository
@@ -114,32 +115,10 @@ def _alone(repository: Repository) -> Iterator[None]:
         GitError: If another process does not let go for :data:`_PATIENCE` seconds.
         OSError: If the lock's file cannot be made.
     """
-    try:
-        import fcntl
-    except ImportError:
-        yield
-        return
-    os.makedirs(repository.location.lumo_dir, exist_ok=True)
     file = os.path.join(repository.location.lumo_dir, "worktrees")
-    fd = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-    try:
-        until = time.monotonic() + _PATIENCE
-        while True:
-            try:
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > until:
-                    raise GitError(
-                        f"another process has been making a work tree for {_PATIENCE:.0f} seconds\n"
-                        f"type 'fuser {file}' to see which"
-                    ) from None
-                time.sleep(_PAUSE)
-            except OSError:
-                break  # a file system without locks
+    said = f"another process has been making a work tree for {_PATIENCE:.0f} seconds\ntype 'fuser {file}' to see which"
+    with locks.alone(file, _PATIENCE, lambda: GitError(said)):
         yield
-    finally:
-        os.close(fd)
 
 
 def _undo(repository: Repository, path: str, lock: str | None) -> None:

@@ -42,21 +42,21 @@ class Ended:
         status: Its exit status; minus the signal that killed it.
         seconds: How long it ran.
         usage: What it and the children that it waited for have used (getrusage(2)).
-        ours: The greatest resident set of this program, as in ``usage``.
+        least: What its greatest resident set counts at least, as in ``usage``: what this program had when it began.
     """
 
     status: int
     seconds: float
     usage: struct_rusage
-    ours: int
+    least: int
 
     @property
     def peak_memory(self) -> int | None:
         """The greatest resident set of one of its processes, in bytes.
 
-        None where that is not known: what exec(2) leaves behind counts in Linux, so it is never less than ours was.
+        None where that is not known: Linux counts what there was before exec(2), too, which was this program's.
         """
-        if self.usage.ru_maxrss <= self.ours:
+        if self.usage.ru_maxrss <= self.least:
             return None
         return int(self.usage.ru_maxrss) * (1 if sys.platform == "darwin" else 1024)
 
@@ -108,12 +108,13 @@ def run(
             for channel in channels:
                 for target in channel.targets[:1]:
                     os.close(target)
+        least = _peak()
         spawned(pid)
         for number in noted:
             os.kill(pid, number)
         ears = _Ears(pid, heard, waker, [channel for channel in channels if channel.is_terminal])
         try:
-            ended = _read_along(pid, channels, wake, record, tick, ears, started)
+            ended = _read_along(pid, channels, wake, record, tick, ears, started, least)
         finally:
             ears.stop()
     finally:
@@ -278,6 +279,7 @@ def _read_along(
     tick: Callable[[], None],
     ears: _Ears,
     started: float,
+    least: int,
 ) -> Ended:
     """Copy what the command writes until nobody can write any more, or a signal that we passed on has killed it."""
     poll = select.poll()
@@ -295,7 +297,7 @@ def _read_along(
             if fd == wake:
                 os.read(wake, 4096)
                 if ended is None:
-                    ended = _reap(pid, started)
+                    ended = _reap(pid, started, least)
                     ears.gone = ended is not None
                     ended_at = now
             elif fd in by_source and not _copy(by_source[fd], record):
@@ -313,14 +315,14 @@ def _read_along(
     return ended
 
 
-def _reap(pid: int, started: float) -> Ended | None:
+def _reap(pid: int, started: float, least: int) -> Ended | None:
     found, status, usage = os.wait4(pid, os.WNOHANG)
     if found == 0:
         return None
-    return Ended(os.waitstatus_to_exitcode(status), time.monotonic() - started, usage, _our_peak())
+    return Ended(os.waitstatus_to_exitcode(status), time.monotonic() - started, usage, least)
 
 
-def _our_peak() -> int:
+def _peak() -> int:
     """The greatest resident set of this program, as getrusage(2) counts; that also counts what ran here before exec."""
     with contextlib.suppress(OSError, ValueError, IndexError), open("/proc/self/status", "rb") as source:
         return next(int(line.split()[1]) for line in source if line.startswith(b"VmHWM:"))  # proc_pid_status(5)

@@ -12,8 +12,9 @@ from gitlumo.errors import ConnectionBroken, GitError, LumoError, NoRemoteRef, R
 from gitlumo.git import transport
 from gitlumo.git.tips import Tip, are_in
 from gitlumo.git.transport import Show
+from gitlumo.home import Home
 from gitlumo.share import remotes
-from gitlumo.share.remotes import Home, Remote
+from gitlumo.share.remotes import Remote
 
 ATTEMPTS = 30
 STANDSTILLS = 3  # refusals in a row while the remote does not move: that is no race

@@ -20,6 +20,7 @@ from gitlumo.errors import LumoError
 from gitlumo.git import transport
 from gitlumo.git.repository import Location, Repository
 from gitlumo.git.tips import are_in
+from gitlumo.home import Home
 from gitlumo.share import exchange, remotes
 from gitlumo.share.leaving import look
 from gitlumo.share.remotes import Remote
@@ -104,7 +105,7 @@ def push(ledger: Ledger) -> None:
     Raises:
         LumoError: If that cannot be done, or a secret would leave.
     """
-    home = remotes.Home(ledger.repository, ledger.settings)
+    home = Home(ledger.repository, ledger.settings)
     remote = remotes.choose(home, None)
     tip = exchange.ready(home)
     there = remotes.tips(home).get(remote.tracking)

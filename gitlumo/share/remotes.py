@@ -2,42 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
-from functools import cached_property
-from typing import TYPE_CHECKING
 
-from gitlumo.config import Settings
 from gitlumo.errors import LumoError, NotALedger
 from gitlumo.git import tips as git_tips
-from gitlumo.git.repository import Repository
 from gitlumo.git.tips import Tip
-
-if TYPE_CHECKING:
-    from gitlumo.store.ledger import Ledger
-
-
-@dataclass(frozen=True)
-class Home:
-    """The repository here, as far as sharing needs it: mostly nothing of its ledger is read, and nothing imported."""
-
-    repository: Repository
-    settings: Settings
-
-    @cached_property
-    def ledger(self) -> Ledger:
-        """Its ledger."""
-        from gitlumo.store.ledger import Ledger
-
-        return Ledger(self.repository, self.settings)
-
-    @property
-    def is_recording(self) -> bool:
-        """Whether runs are registered here; see :func:`gitlumo.store.journal.open_runs`."""
-        try:
-            return bool(os.listdir(os.path.join(self.repository.location.lumo_dir, "open")))
-        except OSError:
-            return False
+from gitlumo.home import Home
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,9 @@ from functools import partial
 from gitlumo.errors import LumoError
 from gitlumo.git import pack
 from gitlumo.git.objects import Staging, read_commit
+from gitlumo.home import Home
 from gitlumo.share import remotes
-from gitlumo.share.remotes import Home, Remote
+from gitlumo.share.remotes import Remote
 from gitlumo.store import layout, trees
 from gitlumo.store.join import Run
 from gitlumo.store.query import TreeFiles

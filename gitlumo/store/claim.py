@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
-import time
 from collections.abc import Iterator
 
+from gitlumo import locks
 from gitlumo.errors import StateError
 
 PATIENCE = 10.0
-PAUSE = 0.005
 
 
 @contextlib.contextmanager
@@ -21,32 +20,13 @@ def alone(lumo_dir: str) -> Iterator[None]:
         StateError: If another process does not let go for :data:`PATIENCE` seconds.
         OSError: If the lock's file cannot be made.
     """
-    try:
-        import fcntl
-    except ImportError:
-        yield
-        return
-    os.makedirs(lumo_dir, exist_ok=True)
     path = os.path.join(lumo_dir, "claim")
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-    try:
-        until = time.monotonic() + PATIENCE
-        while True:
-            try:
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > until:
-                    raise StateError(
-                        f"another process has been taking over or recovering runs for {PATIENCE:.0f} seconds\n"
-                        f"type 'fuser {path}' to see which"
-                    ) from None
-                time.sleep(PAUSE)
-            except OSError:
-                break  # a file system without locks
+    said = (
+        f"another process has been taking over or recovering runs for {PATIENCE:.0f} seconds\n"
+        f"type 'fuser {path}' to see which"
+    )
+    with locks.alone(path, PATIENCE, lambda: StateError(said)):
         yield
-    finally:
-        os.close(fd)
 
 
 def hold(path: str) -> int | None:

@@ -122,29 +122,21 @@ class Index:
         self.connection.close()
 
 
-def peek(lumo_dir: str, tips: Iterable[str]) -> Index | None:
-    """The index, if it is of these tips already; nothing is written, and no object is read."""
+def peek(lumo_dir: str, tips: Iterable[str] | None = None) -> Index | None:
+    """The index, if it is of these tips already; nothing is written, and no object is read.
+
+    Args:
+        lumo_dir: gitlumo's folder in the git common dir.
+        tips: The tips; None: whatever it is of, for what may be late, but not slow.
+    """
     path = os.path.join(lumo_dir, FILE)
     if not os.path.exists(path):
         return None
     connection = connect(path)
     with contextlib.suppress(sqlite3.Error):
         connection.execute("BEGIN")
-        if seen_by(connection) == " ".join(sorted(set(tips))):
-            return Index(connection)
-    connection.close()
-    return None
-
-
-def glance(lumo_dir: str) -> Index | None:
-    """The index as it is, of whatever tips: for what may be late, but not slow."""
-    path = os.path.join(lumo_dir, FILE)
-    if not os.path.exists(path):
-        return None
-    connection = connect(path)
-    with contextlib.suppress(sqlite3.Error):
-        connection.execute("BEGIN")
-        if seen_by(connection) is not None:
+        seen = seen_by(connection)
+        if seen is not None and (tips is None or seen == " ".join(sorted(set(tips)))):
             return Index(connection)
     connection.close()
     return None

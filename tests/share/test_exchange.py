@@ -12,6 +12,7 @@ import pytest
 from gitlumo import SimpleExperiment
 from gitlumo.errors import RemoteMoved
 from gitlumo.git import transport
+from gitlumo.home import Home
 from gitlumo.share import exchange
 from tests.share.conftest import BRANCH, REF, TRACKING
 
@@ -123,7 +124,7 @@ def opened(monkeypatch):
     def make(path):
         monkeypatch.chdir(path)
         found = open_here()
-        home = remotes.Home(found.repository, found.settings)
+        home = Home(found.repository, found.settings)
         return home, remotes.choose(home, None)
 
     return make
