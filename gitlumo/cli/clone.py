@@ -58,9 +58,8 @@ def run(args: argparse.Namespace) -> int:
 
 def runs_of(opened: Opened, quiet: bool) -> str:
     """Bring the runs, where git has not brought them (a shallow or single-branch clone); says what is there."""
-    home = opened
     if opened.repository.refs.read(opened.settings.ref) is None:  # else it is bare
-        remote = remotes.choose(home, None)
-        if remotes.tip(home, remote) is None:
-            fetch(home, remote, show(quiet))
+        remote = remotes.choose(opened, None)
+        if remotes.tip(opened, remote) is None:
+            fetch(opened, remote, show(quiet))
     return make_ready(opened) if opened.branch.tips() else "there are no runs yet"

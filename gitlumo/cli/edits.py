@@ -35,12 +35,10 @@ def find(name: str, opened: Opened | None = None) -> Target:
         NoSuchRun: If no run, or more than one, is meant.
         FormatError: If it is damaged, or of a later format.
     """
-    from gitlumo.store.ledger import Ledger
-
     opened = opened or open_here()
     found = opened.runs().resolve(name)
     found.record.check()
-    return Target(Ledger(opened.repository, opened.settings), found.record, found.label)
+    return Target(opened.ledger, found.record, found.label)
 
 
 def say(what: str, undo: str | None = None, verb: str = "undo") -> None:

@@ -22,9 +22,8 @@ def options(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Fetch, and say what came."""
     opened = open_here()
-    home = opened
     with interruptible("fetch"):
-        fetched = fetch(home, remotes.choose(home, args.remote), show(args.quiet or args.json))
+        fetched = fetch(opened, remotes.choose(opened, args.remote), show(args.quiet or args.json))
     if args.json:
         print(json.dumps(as_json(fetched), indent=2, sort_keys=True))
     elif not args.quiet:

@@ -60,13 +60,12 @@ def _share(name: str, pushed: list[list[str]]) -> list[str]:
     has_ledger = any(opened.settings.ref in (ref, there) for ref, _, there, _ in pushed)
     if deletes_only or has_ledger or name not in opened.repository.remote_names() or _is_dry():
         return []
-    home = opened
-    remote = remotes.choose(home, name)
-    known = remotes.tips(home)
-    there = remotes.tip(home, remote, known)
-    if there is None and remote != _usual(home):
+    remote = remotes.choose(opened, name)
+    known = remotes.tips(opened)
+    there = remotes.tip(opened, remote, known)
+    if there is None and remote != _usual(opened):
         return []  # where code is deployed nobody wants runs
-    if not (known or home.is_recording) or exchange.ready(home, known=known) == there:
+    if not (known or opened.is_recording) or exchange.ready(opened, known=known) == there:
         return []
     told: list[str] = []
 
@@ -79,7 +78,7 @@ def _share(name: str, pushed: list[list[str]]) -> list[str]:
             )
         told[:] = lines(leaving, remote)
 
-    exchange.push(home, remote, approve, show())
+    exchange.push(opened, remote, approve, show())
     return told[:1] or [f"{remote.name} has all runs"]
 
 

@@ -7,7 +7,6 @@ import argparse
 from gitlumo.cli.opening import Opened, open_here
 from gitlumo.cli.terminal import printable
 from gitlumo.store import trees
-from gitlumo.store.ledger import Ledger
 
 
 def options(parser: argparse.ArgumentParser) -> None:
@@ -45,7 +44,7 @@ def make_ready(opened: Opened) -> str:
     Raises:
         NotALedger: If the branch holds something else, or is checked out.
     """
-    ledger = Ledger(opened.repository, opened.settings)
+    ledger = opened.ledger
     before, tips, lost = opened.repository.refs.read(opened.settings.ref), ledger.tips(), ledger.lost_tip()
     after = ledger.set_up()
     ledger.look_after()

@@ -19,10 +19,9 @@ def options(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Update them, and say so."""
     from gitlumo.share import noting
-    from gitlumo.store.ledger import Ledger
 
     opened = open_here()
-    noted = noting.update(Ledger(opened.repository, opened.settings), anew=args.rebuild)
+    noted = noting.update(opened.ledger, anew=args.rebuild)
     if noted is None:
         raise LumoError("there are no runs yet of which notes could tell\nrecord one:  git lumo run -- COMMAND")
     if args.quiet:

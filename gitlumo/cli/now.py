@@ -120,7 +120,7 @@ def status_of(opened: Opened, now: float | None = None) -> Status:
 
 def _add_registered(opened: Opened, status: Status, now: float) -> None:
     """Sort the runs of the register by what is to be done with them."""
-    lumo_dir, here = opened.branch.lumo_dir, machine.this_process(opened.settings.hostname)
+    lumo_dir, here = opened.lumo_dir, machine.this_process(opened.settings.hostname)
     status.problems += _damaged_entries(lumo_dir)
     for entry in journal.open_runs(lumo_dir):
         try:

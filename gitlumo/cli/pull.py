@@ -14,7 +14,6 @@ from gitlumo.cli.terminal import printable
 from gitlumo.cli.wire import interruptible, show
 from gitlumo.errors import LumoError
 from gitlumo.git import process
-from gitlumo.home import Home
 from gitlumo.share import remotes
 from gitlumo.share.exchange import Pulled, pull
 
@@ -29,11 +28,10 @@ def options(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Pull, and say what came."""
     opened = open_here()
-    home = opened
     with interruptible("pull"):
-        pulled = pull(home, remotes.choose(home, args.remote), show(args.quiet or args.json))
+        pulled = pull(opened, remotes.choose(opened, args.remote), show(args.quiet or args.json))
         if pulled.after:
-            update_notes(opened, home, pulled.after)
+            update_notes(opened, pulled.after)
     if args.json:
         print(json.dumps(as_json(opened, pulled), indent=2, sort_keys=True))
     elif not args.quiet:
@@ -49,13 +47,13 @@ def as_json(opened: Opened, pulled: Pulled) -> dict[str, object]:
     return {"before": pulled.before, "after": pulled.after, "new": new, "changed": changed, "fetched": fetched}
 
 
-def update_notes(opened: Opened, home: Home, tip: str) -> None:
+def update_notes(opened: Opened, tip: str) -> None:
     """Bring the notes up to the ledger: much of it by a process that goes on alone.
 
     They are a view of it, and what is wrong with them is no failure of a pull.
     """
     before = None
-    with contextlib.suppress(OSError), open(os.path.join(home.repository.location.lumo_dir, "noted")) as hint:
+    with contextlib.suppress(OSError), open(os.path.join(opened.lumo_dir, "noted")) as hint:
         before = hint.read()
         if before == tip:  # as mostly: nothing is read
             return
@@ -63,9 +61,9 @@ def update_notes(opened: Opened, home: Home, tip: str) -> None:
 
     try:
         if sum(changes(opened, before, tip)) > NOTED_AT_ONCE:
-            process.start_detached([*home.repository.git_args, "lumo", "notes", "--quiet"], cwd=os.getcwd())
+            process.start_detached([*opened.repository.git_args, "lumo", "notes", "--quiet"], cwd=os.getcwd())
         else:
-            noting.update(home.ledger)
+            noting.update(opened.ledger)
     except (LumoError, OSError) as error:
         what = printable(str(error).partition("\n")[0])
         print(f"warning: refs/notes/lumo could not be brought up to date: {what}", file=sys.stderr)

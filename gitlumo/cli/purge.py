@@ -56,10 +56,9 @@ def run(args: argparse.Namespace) -> int:
     """Purge, and say who still has it."""
     from gitlumo import values
     from gitlumo.store.events import past
-    from gitlumo.store.ledger import Ledger
 
     opened = open_here()
-    ledger = Ledger(opened.repository, opened.settings)
+    ledger = opened.ledger
     if not args.dry_run:
         _settle(ledger)
     subject = find(opened, args.exp)

@@ -13,7 +13,6 @@ from gitlumo.cli.opening import Opened, open_here
 from gitlumo.cli.terminal import printable, shorten
 from gitlumo.cli.wire import interruptible, show
 from gitlumo.errors import LumoError, NoSuchRun, UsageError
-from gitlumo.home import Home
 from gitlumo.share import remotes
 from gitlumo.share.exchange import Pushed, push, ready
 from gitlumo.share.leaving import Leaving, look
@@ -42,28 +41,27 @@ def options(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Show what leaves, push, and say what was done."""
     opened = open_here()
-    home = opened
     name, wanted = _split([args.remote, *args.exp] if args.remote else [], opened)
     if args.notes and wanted:
         raise UsageError("--notes tells of all runs: it does not go with some EXP alone")
-    remote = remotes.choose(home, name)
-    selection = _selection(opened, home, remote, wanted) if wanted else None
+    remote = remotes.choose(opened, name)
+    selection = _selection(opened, remote, wanted) if wanted else None
     approval = _Approval(opened, remote, args)
     os.environ["LUMO_PUSHING"] = "1"  # our own pre-push hook has nothing to add
     choose = selection.commit if selection else None
     sent = False
     try:
         if args.dry_run:
-            approval(ready(home, choose))
+            approval(ready(opened, choose))
             if not (approval.something or args.quiet or args.json):
                 print(printable(f"nothing would leave: {remote.name} has it all"))
             return 0
         with interruptible("push"):
-            pushed = push(home, remote, approval, show(args.quiet or args.json), choose)
+            pushed = push(opened, remote, approval, show(args.quiet or args.json), choose)
             if args.notes:
                 from gitlumo.share import noting
 
-                noting.push(home.ledger, remote, show(args.quiet or args.json))
+                noting.push(opened.ledger, remote, show(args.quiet or args.json))
         sent = True
     finally:
         if selection:
@@ -80,10 +78,10 @@ def _split(words: list[str], opened: Opened) -> tuple[str | None, list[str]]:
     return None, words
 
 
-def _selection(opened: Opened, home: Home, remote: Remote, wanted: list[str]) -> Selection:
+def _selection(opened: Opened, remote: Remote, wanted: list[str]) -> Selection:
     from gitlumo.share.selection import Selection
 
-    return Selection(home, remote, [_run(opened, text) for text in wanted])
+    return Selection(opened, remote, [_run(opened, text) for text in wanted])
 
 
 def _run(opened: Opened, text: str) -> Record:

@@ -10,7 +10,6 @@ from gitlumo.cli.opening import Opened, open_here
 from gitlumo.cli.terminal import printable
 from gitlumo.errors import LumoError
 from gitlumo.store.journal import open_runs
-from gitlumo.store.ledger import Ledger
 from gitlumo.store.record import RUNNING
 from gitlumo.store.recovery import recover_all
 
@@ -27,7 +26,7 @@ def options(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Recover, and say what was done."""
     opened = open_here()
-    ledger = Ledger(opened.repository, opened.settings)
+    ledger = opened.ledger
     info_root = roots(opened.settings, ledger.lumo_dir)["info_root"]
     result = recover_all(ledger, info_root, _forced(opened, args.force))
     for line in result.published:
@@ -43,7 +42,7 @@ def _forced(opened: Opened, name: str | None) -> str | None:
     if name is None:
         return None
     found = opened.runs().resolve(name)
-    waiting = {run.uid for run in open_runs(opened.branch.lumo_dir)}
+    waiting = {run.uid for run in open_runs(opened.lumo_dir)}
     if found.record.state != RUNNING and found.record.uid not in waiting:
         raise LumoError(f"{found.label} is {found.record.state}, not running; there is nothing to force")
     return found.record.uid

@@ -24,11 +24,10 @@ def options(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Undo it, and say what it was."""
     from gitlumo.editing import last_edit, last_edited, told, undo
-    from gitlumo.store.ledger import Ledger
 
     opened = open_here()
     if args.exp is None:
-        ledger, me = Ledger(opened.repository, opened.settings), opened.repository.identity[0]
+        ledger, me = opened.ledger, opened.repository.identity[0]
         view = opened.branch.view()
         found = last_edited(view.objects, view.tree, view.tips.values(), me, redo=args.redo)
         if found is None:
