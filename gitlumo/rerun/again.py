@@ -118,7 +118,7 @@ def plan(branch: Branch, found: Found, request: Request, seed: int | None) -> Pl
             changes[key] = str(seed)
         else:
             notices.append(f"its command says no seed; it gets {SEED}={seed}, which gitlumo.seed_everything() takes")
-    given = found.record.info("given")
+    given = (found.record.info("execute") or {}).get("given")
     given = given if isinstance(given, dict) else {}
     told = {key: value for key, value in changes.items() if key in flat(given)}
     unsaid = [key for key in told if not says(command.words, params, key, start)]  # only gitlumo was told it
@@ -350,7 +350,7 @@ def _run(
 
 def _patterns(record: Record) -> list[str]:
     """What found metrics in the output of a run; what is no pattern (a stranger's) is passed over."""
-    found = record.info("patterns")
+    found = (record.info("execute") or {}).get("patterns")
     return [text for text in found if isinstance(text, str) and is_pattern(text)] if isinstance(found, list) else []
 
 

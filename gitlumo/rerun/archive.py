@@ -90,8 +90,7 @@ def describe(found: Found, run: Mapping[str, Any]) -> dict[str, Any]:
     command = command_line.recorded(found)
     outside = os.path.isabs(command.cwd) or command.cwd.split("/")[0] in ("..", "~")
     env, listed = run.get("env"), run.get("masked") or ()
-    patterns = run["patterns"] if isinstance(run.get("patterns"), list) else []
-    given = columns.flat(run["given"]) if isinstance(run.get("given"), dict) else {}
+    patterns, given = (run["execute"].get(key) for key in ("patterns", "given"))
     summaries = json.loads(record.to_json({"metrics": run["metrics"]}))["metrics"]
     return {
         "name": run["test_name"],
@@ -105,8 +104,8 @@ def describe(found: Found, run: Mapping[str, Any]) -> dict[str, Any]:
             for name, value in (env if isinstance(env, dict) else {}).items()
             if isinstance(value, str) and f"env.{name}" not in listed
         },
-        "given": [f"{name}={value}" for name, value in given.items()],
-        "patterns": [text for text in patterns if isinstance(text, str) and is_pattern(text)],
+        "given": [f"{name}={value}" for name, value in columns.flat(given).items()],
+        "patterns": [text for text in patterns or () if isinstance(text, str) and is_pattern(text)],
         "masked": list(masked(command.words, listed, place=command.place).values()),
         "gitlumo": _version(run["lock"].get("gitlumo")),
         "metrics": {name: {key: summary.get(key) for key in KEYS} for name, summary in summaries.items()},

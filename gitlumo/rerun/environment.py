@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -12,20 +11,14 @@ from typing import Any
 
 from gitlumo import capture, hardware, privacy
 from gitlumo.errors import LumoError
-from gitlumo.rerun.programs import is_ours
+from gitlumo.rerun.programs import QUESTION, SECONDS, answer, is_ours
 
-SECONDS = 20.0  # in which an interpreter has to say what it is
 SHOWN = 8  # packages of a kind, in one line
 # Names in a lock that are no packages of the run's own: pip installs, and the tracker only watches.
 NOT_COMPARED = frozenset({"python", "torch.version.cuda", "pip", "gitlumo"})
 _MACHINE = {"os": "system", "arch": "architecture", "cpu": "processor", "gpus": "GPUs", "gpu_driver": "GPU driver"}
 _WHERE = ("PYTHONPATH", "PYTHONHOME", "PYTHONNOUSERSITE", "PYTHONUSERBASE", "HOME")  # say where packages are
 UNKNOWN = "unknown: the git-ignored files that the run had read (data, .env); they are not in the snapshot"
-# Asked of an interpreter of any version. What lies in the current folder is none of its packages.
-_QUESTION = (
-    "import sys; sys.path[:] = [p for p in sys.path if p]; import json; "
-    "print(json.dumps([sys.implementation.name, list(sys.version_info[:3]), sys.path]))"
-)
 
 
 @dataclass(frozen=True)
@@ -114,7 +107,7 @@ def ask(path: str, environ: Mapping[str, str] | None = None, cwd: str | None = N
     shown = privacy.home_relative(path)
     try:
         done = subprocess.run(
-            [path, "-c", _QUESTION],
+            [path, "-c", QUESTION],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             timeout=SECONDS,
@@ -127,13 +120,12 @@ def ask(path: str, environ: Mapping[str, str] | None = None, cwd: str | None = N
     except subprocess.TimeoutExpired:
         raise LumoError(f"{shown} does not say within {SECONDS:g} s which Python it is") from None
     try:
-        implementation, version, folders = json.loads(done.stdout.splitlines()[-1])
-        packages = capture.packages_in(folders)
-        packages["python"] = ".".join(str(part) for part in version)
+        implementation, version, folders = answer(done.stdout)
+        packages = {**capture.packages_in(folders), "python": version}
     except (ValueError, TypeError, IndexError):
         said = done.stderr.decode("utf-8", "replace").strip().splitlines() or ["nothing"]
         raise LumoError(f"{shown} is no Python that runs; it says: {said[-1]}") from None
-    return Interpreter(path, str(implementation), packages, folders)
+    return Interpreter(path, implementation, packages, folders)
 
 
 def compare(info: Callable[[str], Any], interpreter: Interpreter, environ: Mapping[str, str]) -> Difference:

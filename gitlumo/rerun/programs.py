@@ -18,12 +18,16 @@ from gitlumo.errors import InvalidName, LumoError
 _PYTHON = re.compile(r"(?:python|pypy)[\d.]*")
 _WITH_VALUE = frozenset("WXQ")  # options of Python's that take the next word (python(1)); -c and -m end them
 _SCRIPT = (".py", ".sh", ".bash", ".R", ".r", ".jl", ".js", ".pl", ".rb", ".lua", ".ipynb")
-_ASK = "import json, sys; print(json.dumps([[p for p in sys.path if p], '.'.join(map(str, sys.version_info[:3]))]))"
-_PATIENCE = 20.0
+# Asked of an interpreter of any version. What lies in the current folder is none of its packages.
+QUESTION = (
+    "import sys; sys.path[:] = [p for p in sys.path if p]; import json; "
+    "print(json.dumps([sys.implementation.name, list(sys.version_info[:3]), sys.path]))"
+)
+SECONDS = 20.0  # in which an interpreter has to answer
 
 
 class NoSuchCommand(LumoError):
-    """A command that cannot run; exit status as of env(1): 127 where there is none, 126 where it is none."""
+    """A command that cannot run; exit status as of env(1): 127 there is none, 126 it is no program."""
 
     def __init__(self, message: str, status: int):
         super().__init__(message)
@@ -122,7 +126,7 @@ class Interpreter:
         self._child: subprocess.Popen[bytes] | None = None
         if python is not None and not self._is_ours:
             self._child = subprocess.Popen(
-                [python, "-c", _ASK],
+                [python, "-c", QUESTION],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
@@ -142,20 +146,30 @@ class Interpreter:
         if self._child is None:
             return {}, {}
         try:
-            out, _ = self._child.communicate(timeout=_PATIENCE)
-            path, version = json.loads(out)
-        except (subprocess.TimeoutExpired, ValueError, TypeError):
+            out, _ = self._child.communicate(timeout=SECONDS)
+            _, version, path = answer(out)
+        except (subprocess.TimeoutExpired, ValueError, TypeError, IndexError):
             self._child.kill()
             self._child.wait()
             return {}, {}
         found, origins = packages_with_origins(path, root)
-        return {**found, "python": str(version)}, origins
+        return {**found, "python": version}, origins
 
     def close(self) -> None:
         """Wait for no answer."""
         if self._child is not None and self._child.returncode is None:
             self._child.kill()
             self._child.communicate()
+
+
+def answer(out: bytes) -> tuple[str, str, list[str]]:
+    """What a Python has answered to :data:`QUESTION`: implementation, version, and its ``sys.path``.
+
+    Raises:
+        ValueError: If that is no such answer; or TypeError, or IndexError.
+    """
+    implementation, version, folders = json.loads(out.splitlines()[-1])
+    return str(implementation), ".".join(str(part) for part in version), [str(folder) for folder in folders]
 
 
 def is_ours(python: str) -> bool:

@@ -166,10 +166,9 @@ class _Command(Experiment):
             self.dump_tags(*task.tags)
         if task.note is not None:
             self.dump_note(task.note)
-        if task.params:
-            self.record_info("given", dict(task.params))
-        if task.patterns:
-            self.record_info("patterns", list(task.patterns))
+        told = {"given": dict(task.params), "patterns": list(task.patterns)}
+        if any(told.values()):  # with what no script writes, as it may use these names itself
+            self.record_info("execute", self.load_info("execute") | {key: told[key] for key in told if told[key]})
         if task.rerun is not None:
             self.record_info("rerun", dict(task.rerun))
 
@@ -316,7 +315,8 @@ class _Command(Experiment):
         }
         if ended.status < 0:
             usage["signal"] = _name_of(-ended.status)
-        self._save("usage", usage)
+        if self.load_info("usage") is None:  # else it is the script's own
+            self._save("usage", usage)
         if ended.status == -signal.SIGKILL:  # by the kernel, which wanted its memory, or by hand
             self._progress["killed"] = values.time_text(time.time())
         said = self._progress.get("end_code")  # by its script

@@ -40,7 +40,7 @@ def test_a_script_goes_on_with_the_run(repo, script, lumo_run, runs, fsck, tree_
     (run,) = runs().values()
     assert (run.exp_name, state(run)) == ("digits", "finished")
     assert run.info["params"] == {"lr": 0.5, "seed": 7, "net": {"depth": 3}}
-    assert run.info["given"] == {"lr": 1, "seed": 7}
+    assert run.info["execute"]["given"] == {"lr": 1, "seed": 7}
     assert (run.info["tags"], run.files["note.md"]) == (["mine"], b"noted")
     assert run.values("loss") == [0, 1, 2]
     assert run.files["text/stdout.txt"] == b"trained\n"
