@@ -91,6 +91,7 @@ def describe(found: Found, run: Mapping[str, Any]) -> dict[str, Any]:
     outside = os.path.isabs(command.cwd) or command.cwd.split("/")[0] in ("..", "~")
     env, listed = run.get("env"), run.get("masked") or ()
     patterns, given = (run["execute"].get(key) for key in ("patterns", "given"))
+    patterns = patterns if isinstance(patterns, list) else []  # a stranger's may be anything
     summaries = json.loads(record.to_json({"metrics": run["metrics"]}))["metrics"]
     return {
         "name": run["test_name"],
@@ -105,7 +106,7 @@ def describe(found: Found, run: Mapping[str, Any]) -> dict[str, Any]:
             if isinstance(value, str) and f"env.{name}" not in listed
         },
         "given": [f"{name}={value}" for name, value in columns.flat(given).items()],
-        "patterns": [text for text in patterns or () if isinstance(text, str) and is_pattern(text)],
+        "patterns": [text for text in patterns if isinstance(text, str) and is_pattern(text)],
         "masked": list(masked(command.words, listed, place=command.place).values()),
         "gitlumo": _version(run["lock"].get("gitlumo")),
         "metrics": {name: {key: summary.get(key) for key in KEYS} for name, summary in summaries.items()},

@@ -193,8 +193,10 @@ def test_ctrl_z_and_fg(repo, terminal, runs):
     tty.read(b"shell> ")
     tty.type(b'git-lumo run -q -n d -- sh -c \'echo rea""dy; read x; echo "<$x>"\'\n')
     tty.read(b"ready\r\n")
+    tty.said = b""
     tty.type(b"\x1a")
     tty.read(b"Stopped")
+    tty.read(b"shell> ")  # else the next line is typed while the shell takes the terminal back
     tty.said = b""
     tty.type(b"jobs -p | wc -l; fg\n")
     tty.read(b"git-lumo run")
