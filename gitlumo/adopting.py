@@ -14,11 +14,12 @@ from typing import Any
 
 from gitlumo import capture, machine, values
 from gitlumo.errors import FormatError, LumoError, StateError
-from gitlumo.store import journal, layout, shared
+from gitlumo.store import journal, layout, register, shared
 from gitlumo.store.claim import alone
-from gitlumo.store.journal import Folder, OpenRun
+from gitlumo.store.journal import Folder
 from gitlumo.store.ledger import Ledger
 from gitlumo.store.pending import is_recorded_by, owner_of
+from gitlumo.store.register import OpenRun
 from gitlumo.store.shared import SharedJournal
 
 SCAN = "scan"  # the parameter that names the sweep
@@ -57,18 +58,13 @@ class Adopted:
             OSError: If that cannot be written.
         """
         with alone(self.ledger.lumo_dir):
-            run, note = registered(self.ledger, self.uid), shared.read_note(self.info_dir)
+            run, note = register.find(self.ledger.lumo_dir, self.uid), shared.read_note(self.info_dir)
             has_runner = run is not None and _has_runner(self.ledger, run)
             if note and has_runner:
                 shared.write_note(self.info_dir, note["pinfo"], note["image"], ended=True)
             elif note and run:
                 _own(self.ledger, run, note)
         return has_runner
-
-
-def registered(ledger: Ledger, uid: str) -> OpenRun | None:
-    """A run's entry in the register; None where it has none: it is wholly published, or of another repository."""
-    return next((run for run in journal.open_runs(ledger.lumo_dir) if run.uid == uid), None)
 
 
 def adopt(ledger: Ledger, uid: str, exp_name: str, test_name: str | None, info_root: str) -> Adopted | None:
@@ -90,7 +86,7 @@ def adopt(ledger: Ledger, uid: str, exp_name: str, test_name: str | None, info_r
     """
     try:
         with alone(ledger.lumo_dir):
-            run = registered(ledger, uid)
+            run = register.find(ledger.lumo_dir, uid)
             if run is None or not _has_runner(ledger, run) or shared.read_note(run.info_dir) is not None:
                 return None
             identity = layout.read_identity(Folder(run.info_dir, 0).read)
@@ -109,7 +105,7 @@ def adopt(ledger: Ledger, uid: str, exp_name: str, test_name: str | None, info_r
 
 def is_being_recorded(ledger: Ledger, uid: str, exp_name: str) -> bool:
     """Whether a living process has adopted a run, under this name for the experiment."""
-    run = registered(ledger, uid)
+    run = register.find(ledger.lumo_dir, uid)
     note = shared.read_note(run.info_dir) if run else None
     identity = layout.read_identity(Folder(run.info_dir, 0).read) if run else None
     if note is None or identity is None or identity.exp_name != exp_name:
@@ -125,7 +121,7 @@ def close(ledger: Ledger, uid: str) -> None:
         OSError: If that cannot be written.
     """
     with alone(ledger.lumo_dir):
-        run = registered(ledger, uid)
+        run = register.find(ledger.lumo_dir, uid)
         if run and shared.read_note(run.info_dir) is None:
             shared.write_note(run.info_dir, _info(run.info_dir, "pinfo"), run.image, ended=True)
 
@@ -141,7 +137,7 @@ def hand_over(ledger: Ledger, uid: str) -> int | None:
         OSError: If that cannot be written.
     """
     with alone(ledger.lumo_dir):
-        run = registered(ledger, uid)
+        run = register.find(ledger.lumo_dir, uid)
         note = shared.read_note(run.info_dir) if run else None
         if run is None or note is None or not _is_alive(ledger, note):
             return None
@@ -154,7 +150,7 @@ def _own(ledger: Ledger, run: OpenRun, note: dict[str, Any]) -> None:
     command = (_info(run.info_dir, "pinfo").get("obj") or {}).get("argv")
     pinfo = note["pinfo"]
     _write_info(run.info_dir, "pinfo", {**pinfo, "obj": {**pinfo["obj"], "argv": command}})
-    journal.register(ledger.lumo_dir, run.uid, run.info_dir, image=note["image"])
+    register.add(ledger.lumo_dir, run.uid, run.info_dir, image=note["image"])
 
 
 def united(given: dict[str, Any], said: dict[str, Any]) -> dict[str, Any]:
@@ -199,7 +195,7 @@ def _rename(
             ) from None
         info_dir = f"{info_dir}~{run.uid}"
         os.mkdir(info_dir)
-    journal.move(ledger.lumo_dir, run, info_dir)
+    register.move(ledger.lumo_dir, run, info_dir)
     progress = _info(info_dir, "progress")
     renamed = [*progress.get("renamed", ()), f"{identity.exp_name}/{identity.test_name}"]
     _write_info(info_dir, "progress", {**progress, "renamed": renamed})

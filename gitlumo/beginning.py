@@ -14,7 +14,7 @@ from gitlumo import ids, machine, values
 from gitlumo.config import Settings, read_settings
 from gitlumo.errors import LumoError, StateError
 from gitlumo.git.repository import Repository, load_engines, open_repository
-from gitlumo.store import journal, layout
+from gitlumo.store import journal, layout, register
 from gitlumo.store.journal import Folder, Journal
 
 if TYPE_CHECKING:
@@ -149,7 +149,7 @@ def roots(settings: Settings, lumo_dir: str) -> dict[str, str]:
 def _recover(began: Beginning) -> None:
     from gitlumo.store.recovery import recover
 
-    if not journal.open_runs(began.ledger.lumo_dir):
+    if not register.open_runs(began.ledger.lumo_dir):
         return
     try:
         recover(began.ledger)
@@ -262,7 +262,7 @@ def _next_ordinal(began: Beginning, exp_name: str | None, day: str) -> int:
     """How many runs this experiment's day has, or that of any with None, in the ledgers here and in the register."""
     from gitlumo.store import trees
 
-    open_dirs = [run.info_dir for run in journal.open_runs(began.ledger.lumo_dir)]
+    open_dirs = [run.info_dir for run in register.open_runs(began.ledger.lumo_dir)]
     names = [os.path.basename(p) for p in open_dirs if exp_name in (None, os.path.basename(os.path.dirname(p)))]
     try:
         tips = [*began.ledger.tips().values(), *filter(None, [began.ledger.lost_tip()])]

@@ -13,7 +13,7 @@ from gitlumo.config import read_settings
 from gitlumo.errors import InvalidValue, LumoError, NoSuchRun
 from gitlumo.git.objects import Objects
 from gitlumo.git.repository import open_repository
-from gitlumo.store import events, journal, layout, trees
+from gitlumo.store import events, layout, register, trees
 from gitlumo.store.layout import Edit
 from gitlumo.store.ledger import Ledger
 from gitlumo.store.query import TreeFiles
@@ -54,7 +54,7 @@ def edit_run(ledger: Ledger, run: Record, kind: str, value: Any) -> Edit:
     size = len(layout.edit_to_bytes(made))
     if size > layout.MAX_FILE:
         raise InvalidValue(f"{kind}: {size} bytes are too much for the ledger, which takes {layout.MAX_FILE}")
-    if journal.open_runs(ledger.lumo_dir):
+    if register.open_runs(ledger.lumo_dir):
         with contextlib.suppress(LumoError, OSError):  # what troubles others is no matter of this run
             recover(ledger)
     place = run.folder.split("/")  # a stranger may have moved it

@@ -17,8 +17,8 @@ from gitlumo.hooks import ExpHook
 from gitlumo.recorded import ENDED, NEW, OPEN
 from gitlumo.sharing import Sharing
 from gitlumo.silence import Silence, is_silent, slurm_is_unclear
-from gitlumo.store import layout, record
-from gitlumo.store.journal import Journal, register, unregister
+from gitlumo.store import layout, record, register
+from gitlumo.store.journal import Journal
 from gitlumo.store.record import Record
 
 if TYPE_CHECKING:
@@ -163,7 +163,7 @@ class Experiment(Sharing):
         """Enter the run into the register, unless that is done: without it nobody would find it dead."""
         with self._safely("Register"):
             if not self._registered:
-                register(self.ledger.lumo_dir, self.uid, self._folder.info_dir)
+                register.add(self.ledger.lumo_dir, self.uid, self._folder.info_dir)
                 self._registered = True
 
     def _start_silently(self, handed: Handed | None) -> None:
@@ -301,10 +301,10 @@ class Experiment(Sharing):
         if isinstance(self._journal, Journal):
             with self._safely("Ledger"):
                 if published and not self._adopted:
-                    unregister(self.ledger.lumo_dir, self.uid)
+                    register.remove(self.ledger.lumo_dir, self.uid)
                     self.ledger.look_after()
                 elif not self._adopted:
-                    register(self.ledger.lumo_dir, self.uid, self._folder.info_dir, left=True)
+                    register.add(self.ledger.lumo_dir, self.uid, self._folder.info_dir, left=True)
             self.repository.close()
 
     def _say_what_is_lost(self, published: bool) -> None:

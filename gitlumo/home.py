@@ -28,7 +28,7 @@ class Home:
 
     @property
     def is_recording(self) -> bool:
-        """Whether runs are registered here; see :func:`gitlumo.store.journal.open_runs`."""
+        """Whether runs are registered here; see :func:`gitlumo.store.register.open_runs`."""
         try:
             return bool(os.listdir(os.path.join(self.lumo_dir, "open")))
         except OSError:

@@ -14,14 +14,15 @@ from gitlumo import capture, ids, machine, privacy, values
 from gitlumo.beginning import AUTO
 from gitlumo.errors import FormatError, LumoError, NoSuchRun, StateError
 from gitlumo.git.objects import TREE_MODE, Entry, Objects, Staging, lookup, read_blob, walk
-from gitlumo.store import journal, layout, trees
+from gitlumo.store import journal, layout, register, trees
 from gitlumo.store.claim import alone
-from gitlumo.store.journal import Folder, OpenRun
+from gitlumo.store.journal import Folder
 from gitlumo.store.layout import Identity
 from gitlumo.store.ledger import Ledger
 from gitlumo.store.pending import open_run, owner_of, pending_runs
 from gitlumo.store.query import Found, Runs, TreeFiles
 from gitlumo.store.record import RUNNING, Record, state_of
+from gitlumo.store.register import OpenRun
 
 MOST_LOOKED_AT = 200
 SIGNALLED = 128  # an end_code above says which signal ended the run, as a shell says it
@@ -145,7 +146,7 @@ def take_over(ledger: Ledger, found: Found, info_root: str) -> Resumed:
     info_dir = _folder_of(ledger, info_root, identity)
     try:
         with alone(ledger.lumo_dir):
-            registered = {run.uid: run for run in journal.open_runs(ledger.lumo_dir)}.get(identity.uid)
+            registered = register.find(ledger.lumo_dir, identity.uid)
             info_dir = registered.info_dir if registered else info_dir
             return _own(ledger, identity, info_dir, _former(ledger, found, identity, info_dir, registered))
     except OSError as error:
@@ -273,7 +274,7 @@ def _own(ledger: Ledger, identity: Identity, info_dir: str, former: dict[str, An
     _end_line(os.path.join(info_dir, layout.chunk_path(journal.last_chunk(info_dir))))
     journal.write_whole(os.path.join(info_dir, layout.info_path("pinfo")), values.to_bytes(pinfo))
     journal.write_whole(os.path.join(info_dir, PROGRESS), values.to_bytes(values.encode(progress)))
-    journal.register(ledger.lumo_dir, identity.uid, info_dir)
+    register.add(ledger.lumo_dir, identity.uid, info_dir)
     return Resumed(identity.uid, identity.test_name, info_dir, progress)
 
 

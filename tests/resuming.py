@@ -13,7 +13,7 @@ from gitlumo.config import read_settings
 from gitlumo.git.edited import edit_tree
 from gitlumo.git.objects import FILE_MODE, Entry, Staging, read_commit
 from gitlumo.git.repository import open_repository
-from gitlumo.store import journal, trees
+from gitlumo.store import register, trees
 from gitlumo.store.ledger import Ledger
 from gitlumo.store.query import TreeFiles
 from gitlumo.store.record import Record
@@ -23,7 +23,7 @@ PRELUDE = """
 import os, signal, sys, time, warnings
 import gitlumo
 from gitlumo import Experiment, machine, resuming
-from gitlumo.store import journal
+from gitlumo.store import journal, register
 def die(): os.kill(os.getpid(), signal.SIGKILL)
 """
 KILLED = """
@@ -114,7 +114,7 @@ def without_lock(files):
 
 
 def open_uids(path="."):
-    return [run.uid for run in journal.open_runs(ledger(path).lumo_dir)]
+    return [run.uid for run in register.open_runs(ledger(path).lumo_dir)]
 
 
 def records(path):

@@ -20,7 +20,7 @@ from gitlumo import Experiment, ExpHook, LumoError, SimpleExperiment
 from gitlumo.config import Settings
 from gitlumo.errors import LumoWarning
 from gitlumo.git.repository import open_repository
-from gitlumo.store import journal
+from gitlumo.store import register
 from gitlumo.store.ledger import Ledger
 from gitlumo.store.pending import pending_runs
 
@@ -103,7 +103,7 @@ def test_endings(repo, published, name):
             or "<string>" in files["info/exception.json"]["traceback"]
         )
         assert "ZeroDivisionError" in done.stderr
-    assert journal.open_runs(str(repo / ".git/lumo")) == []
+    assert register.open_runs(str(repo / ".git/lumo")) == []
 
 
 def test_an_exception_goes_on_its_way_as_it_is(repo):
@@ -151,7 +151,7 @@ def test_killed_then_recovered_by_the_next_start_and_by_no_reader(repo, git, fsc
     assert len(dead["history/00000.jsonl"].splitlines()) == 6
     kinds = git("log", "--reverse", "--format=%(trailers:key=Lumo-Event,valueonly)", "lumo_experiments").split()
     assert kinds == ["start", "end", "start", "end"]
-    assert journal.open_runs(ledger.lumo_dir) == []
+    assert register.open_runs(ledger.lumo_dir) == []
     fsck(repo)
 
 
@@ -163,7 +163,7 @@ def test_one_damaged_dead_run_does_not_keep_the_others(repo, published):
     for child in children:
         child.kill()
         child.communicate()
-    runs = journal.open_runs(str(repo / ".git/lumo"))
+    runs = register.open_runs(str(repo / ".git/lumo"))
     for bad, text in zip(runs, ("{", "[1]", None), strict=True):
         if text:
             Path(bad.info_dir, "info/pinfo.json").write_text(text)
@@ -178,7 +178,7 @@ def test_a_run_killed_while_it_starts_is_found_dead(repo, published):
     run(script + "gitlumo.start('digits')", check=-signal.SIGKILL)
     with Experiment("other"):
         pass
-    assert journal.open_runs(str(repo / ".git/lumo")) == []
+    assert register.open_runs(str(repo / ".git/lumo")) == []
 
 
 def test_a_live_run_is_left_alone(repo, git):
@@ -189,7 +189,7 @@ def test_a_live_run_is_left_alone(repo, git):
         uid = child.stdout.readline().strip()
         with Experiment("other"):
             pass
-        assert [found.uid for found in journal.open_runs(str(repo / ".git/lumo"))] == [uid]
+        assert [found.uid for found in register.open_runs(str(repo / ".git/lumo"))] == [uid]
         child.communicate("\n", timeout=30)
     subjects = git("log", "--first-parent", "--format=%s", "lumo_experiments").splitlines()
     assert [re.sub(r"/\S+", "", subject) for subject in subjects] == [

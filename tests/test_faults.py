@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from gitlumo.store import journal
+from gitlumo.store import register
 from tests.endings import NO_STRACE, has_strace
 from tests.test_soak import ROUNDS, ledger_files
 
@@ -113,7 +113,7 @@ def check(place, rounds, fsck):
         done = subprocess.run(["git", "lumo", "recover"], cwd=place, capture_output=True, text=True, check=True)
         assert done.stderr == ""
     assert done.stdout == "nothing to recover\n"
-    assert journal.open_runs(str(place / ".git/lumo")) == []
+    assert register.open_runs(str(place / ".git/lumo")) == []
     wait_for_roll_up(place)
     fsck(place)
     found = ledger_files(place, ("history/", "info/uid.json", "info/progress.json", "metrics.json", "note.md"))

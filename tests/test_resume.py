@@ -13,7 +13,7 @@ import pytest
 import gitlumo
 from gitlumo import Experiment, machine, resuming
 from gitlumo.errors import InvalidValue, NoSuchRun, StateError
-from gitlumo.store import journal
+from gitlumo.store import register
 from gitlumo.store.pending import pending_runs
 from tests.resuming import (
     BRANCH,
@@ -37,7 +37,7 @@ from tests.resuming import (
 @pytest.mark.damages  # a torn line is none that the stranger takes
 def test_all_of_a_killed_run_goes_on(repo, fsck):
     kill(script="with open(exp.mk_ipath('history', '00000.jsonl'), 'a') as torn: torn.write('{\"step\": 9, \"lo')")
-    (former,) = journal.open_runs(str(repo / ".git/lumo"))
+    (former,) = register.open_runs(str(repo / ".git/lumo"))
     done = python("""
 exp = Experiment('digits', resume='run').start()
 assert (exp.load_info('params'), exp.load_note(), exp.tags) == ({'lr': .1}, 'as it was', ['a', 'b'])

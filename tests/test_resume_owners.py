@@ -12,7 +12,7 @@ import pytest
 
 from gitlumo import Experiment, resuming
 from gitlumo.errors import LumoError, StateError
-from gitlumo.store import claim, journal
+from gitlumo.store import claim, register
 from tests.resuming import (
     BRANCH,
     CUT,
@@ -143,7 +143,7 @@ def test_another_was_faster(repo, monkeypatch, resume, name):
 @pytest.mark.damages
 def test_what_goes_on_is_newer_than_all_that_is_known(repo, git):
     die()
-    (run,) = journal.open_runs(ledger().lumo_dir)
+    (run,) = register.open_runs(ledger().lumo_dir)
     found = resuming.find(ledger(), "digits", None, "run")
     progress = {**published(run.uid).progress, "seq": 20}
     damage(git, run.uid, "run", {"info/progress.json": json.dumps(progress).encode()})

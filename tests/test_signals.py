@@ -10,7 +10,7 @@ import textwrap
 
 import pytest
 
-from gitlumo.store import journal
+from gitlumo.store import register
 
 TERM = -signal.SIGTERM
 PRELUDE = """
@@ -282,7 +282,7 @@ TERMINATED = {
 def test_sigterm(play, repo, name):
     script, expected = TERMINATED[name]
     assert play(script) == expected
-    left = len(journal.open_runs(str(repo / ".git/lumo")))
+    left = len(register.open_runs(str(repo / ".git/lumo")))
     assert left == sum(state == "running" for _, state, _ in expected[2])
 
 

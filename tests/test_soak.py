@@ -21,7 +21,7 @@ import pytest
 
 from gitlumo import Experiment
 from gitlumo.git import process
-from gitlumo.store import journal
+from gitlumo.store import register
 
 ROUNDS = int(os.environ.get("GITLUMO_SOAK_ROUNDS", "20"))
 REF = "refs/heads/lumo_experiments"
@@ -111,7 +111,7 @@ def killed_round(repo, seed):
 def check_killed(repo, rounds, fsck):
     with Experiment("last", repo=repo):  # recovers all
         pass
-    assert journal.open_runs(str(repo / ".git/lumo")) == []
+    assert register.open_runs(str(repo / ".git/lumo")) == []
     fsck(repo)
     found = ledger_files(repo, ("history/", "info/uid.json", "info/progress.json", "metrics.json"))
     runs = {json.loads(files["info/uid.json"]): files for files in found.values()}
@@ -217,7 +217,7 @@ def many_writers(place, git, fsck, processes, runs):
     assert all(json.loads(files["metrics.json"])["loss"]["count"] == 5 for files in found.values())
     kinds = git("log", "--first-parent", "--format=%(trailers:key=Lumo-Event,valueonly)", REF, cwd=place).split()
     assert sorted(kinds) == ["end"] * len(found) + ["start"] * len(found)
-    assert journal.open_runs(str(place / ".git/lumo")) == []
+    assert register.open_runs(str(place / ".git/lumo")) == []
     assert not list((place / ".git/lumo/queue").glob("*"))
     wait_for_repack(place)
     fsck(place)

@@ -13,7 +13,7 @@ from gitlumo.cli.opening import Opened
 from gitlumo.errors import FormatError, LumoError
 from gitlumo.git import process
 from gitlumo.git.repository import Repository
-from gitlumo.store import journal
+from gitlumo.store import register
 from gitlumo.store.branch import View
 from gitlumo.store.pending import Pending, last_heard, open_run
 from gitlumo.store.query import Runs
@@ -110,7 +110,7 @@ def status_of(opened: Opened, now: float | None = None) -> Status:
     try:
         view = branch.view()
         status.remotes = list(_remotes(repository, status.tip, view.tips, opened.settings.branch))
-        registered = {run.uid for run in journal.open_runs(branch.lumo_dir)}
+        registered = {run.uid for run in register.open_runs(branch.lumo_dir)}
         status.elsewhere += [run for run in _running_in(view, now) if run.uid not in registered]
     except LumoError as error:
         what, _, mend = str(error).partition("\n")
@@ -122,14 +122,14 @@ def _add_registered(opened: Opened, status: Status, now: float) -> None:
     """Sort the runs of the register by what is to be done with them."""
     lumo_dir, here = opened.lumo_dir, machine.this_process(opened.settings.hostname)
     status.problems += _damaged_entries(lumo_dir)
-    for entry in journal.open_runs(lumo_dir):
+    for entry in register.open_runs(lumo_dir):
         try:
             pending = open_run(entry, opened.settings.snapshot_max_file, here)
             if pending is None:
                 continue  # its start was cut short, or is under way
             run = _run_now(pending.record, pending.record.name, last_heard(pending.folder), now)
         except (OSError, FormatError) as error:
-            path = journal.register_path(lumo_dir, entry.uid)
+            path = register.path_of(lumo_dir, entry.uid)
             if os.path.exists(path):  # else it has just been published
                 status.problems.append(Problem(f"a run that cannot be published: {_said(error)}", _forget(path)))
             continue
@@ -146,7 +146,7 @@ def _group(status: Status, pending: Pending) -> list[RunNow]:
 
 def _damaged_entries(lumo_dir: str) -> Iterator[Problem]:
     folder = os.path.join(lumo_dir, "open")
-    readable = {journal.register_path(lumo_dir, run.uid) for run in journal.open_runs(lumo_dir)}
+    readable = {register.path_of(lumo_dir, run.uid) for run in register.open_runs(lumo_dir)}
     for name in sorted(os.listdir(folder)) if os.path.isdir(folder) else ():
         path = os.path.join(folder, name)
         if name.endswith(".json") and path not in readable and os.path.exists(path):

@@ -158,10 +158,10 @@ def _delete(opened: Opened, ledger: Ledger, subject: Subject) -> Iterator[str]:
     from gitlumo.beginning import roots
     from gitlumo.cli import facts
     from gitlumo.cli.rm import delete, folder_name
-    from gitlumo.store import journal
+    from gitlumo.store import register
 
     places, uid = roots(opened.settings, ledger.lumo_dir), subject.identity.uid
-    journal.unregister(ledger.lumo_dir, uid)
+    register.remove(ledger.lumo_dir, uid)
     for exp_name, test_name in subject.names:
         name = folder_name(exp_name, test_name, uid, places["info_root"], ledger.lumo_dir)
         for key in ("blob_root", "cache_root", "info_root") if name else ():  # the last one says whose the others are

@@ -9,9 +9,9 @@ from gitlumo.beginning import roots
 from gitlumo.cli.opening import Opened, open_here
 from gitlumo.cli.terminal import printable
 from gitlumo.errors import LumoError
-from gitlumo.store.journal import open_runs
 from gitlumo.store.record import RUNNING
 from gitlumo.store.recovery import recover_all
+from gitlumo.store.register import open_runs
 
 
 def options(parser: argparse.ArgumentParser) -> None:

@@ -20,9 +20,9 @@ from gitlumo.rerun.metric_lines import VARIABLE, Call, MetricFile, Patterns
 from gitlumo.rerun.output import Output
 from gitlumo.rerun.programs import Interpreter, NoSuchCommand, experiment_of, program_of, python_of
 from gitlumo.silence import is_silent
-from gitlumo.store import layout, shared
+from gitlumo.store import layout, register, shared
 from gitlumo.store.claim import alone
-from gitlumo.store.journal import Folder, metrics_path
+from gitlumo.store.journal import Folder
 from gitlumo.store.record import Record
 from gitlumo.store.shared import SharedJournal
 
@@ -179,7 +179,7 @@ class _Command(Experiment):
         unsaved = self._journal.unsaved  # type: ignore[union-attr]
         self._journal = SharedJournal(self._where, self._on_trouble, lambda: alone(lumo_dir))
         self._journal.unsaved |= unsaved
-        file = MetricFile(metrics_path(lumo_dir, self.uid))
+        file = MetricFile(register.metrics_path(lumo_dir, self.uid))
         if file.trouble:
             with self._safely("Metrics"):
                 raise file.trouble
@@ -242,7 +242,7 @@ class _Command(Experiment):
             return None if shared.read_note(self._where()) is not None else super()._mark()
 
     def _where(self) -> str:
-        run = adopting.registered(self.ledger, self.uid)
+        run = register.find(self.ledger.lumo_dir, self.uid)
         return run.info_dir if run else self._folder.info_dir
 
     def _log_all(self, calls: Iterable[Call]) -> None:

@@ -25,7 +25,7 @@ from gitlumo.share import exchange, remotes
 from gitlumo.share.leaving import look
 from gitlumo.share.remotes import Remote
 from gitlumo.sharing import SKIPPED
-from gitlumo.store import journal, layout, record
+from gitlumo.store import layout, record, register
 from gitlumo.store.claim import alone
 from gitlumo.store.frozen import Frozen
 from gitlumo.store.ledger import Ledger
@@ -71,7 +71,7 @@ def publish(ledger: Ledger, uid: str, seq: int) -> None:
     Raises:
         LumoError: If the ledger cannot be written.
     """
-    run = _registered(ledger, uid)
+    run = register.find(ledger.lumo_dir, uid)
     if run is None:
         return
     folder = Frozen(run.info_dir, ledger.settings.snapshot_max_file)
@@ -91,12 +91,8 @@ def publish(ledger: Ledger, uid: str, seq: int) -> None:
     subject = layout.event_subject(found.name, found.state, record.best_facts(found.metrics))
     event = Event("checkpoint", folder, subject, code.get("commit") if isinstance(code, dict) else None, extra)
     with alone(ledger.lumo_dir):  # whoever finds the run dead meanwhile says so for good
-        if _registered(ledger, uid):
+        if register.find(ledger.lumo_dir, uid):
             ledger.publish(event)
-
-
-def _registered(ledger: Ledger, uid: str) -> journal.OpenRun | None:
-    return next((run for run in journal.open_runs(ledger.lumo_dir) if run.uid == uid), None)
 
 
 def push(ledger: Ledger) -> None:

@@ -1,4 +1,4 @@
-"""One run on disk: its info_dir while it runs, and the register of runs that are not wholly published yet.
+"""One run on disk: its info_dir while it runs.
 
 Killed anywhere here, what is left is: properties whole (old or new, by atomic rename), every line of history whose
 write returned, and at most one torn line.
@@ -7,14 +7,13 @@ write returned, and at most one torn line.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from gitlumo import ids, machine
+from gitlumo import ids
 from gitlumo.git.objects import BLOB, object_id
 from gitlumo.store import layout
 
@@ -365,85 +364,3 @@ def belongs_to(info_dir: str, lumo_dir: str) -> bool:
             return source.read() == os.fsencode(lumo_dir)
     except OSError:
         return info_dir.startswith(lumo_dir + os.sep)
-
-
-# The register: <lumo dir>/open/<uid>.json for each run that is not wholly published
-
-
-@dataclass(frozen=True)
-class OpenRun:
-    """A run in the register; ``image`` is that of its process, see :func:`gitlumo.machine.image_of`."""
-
-    uid: str
-    info_dir: str
-    left: bool = False
-    image: str | None = field(default=None, compare=False)
-
-
-def move(lumo_dir: str, run: OpenRun, info_dir: str) -> None:
-    """Move a registered run's folder, of which its owner goes on writing the open files.
-
-    Killed anywhere here, the register names the folder where it lies.
-
-    Args:
-        lumo_dir: gitlumo's folder in the git common dir.
-        run: The run.
-        info_dir: Where its folder is to lie: an empty one.
-    """
-    entry = {"info_dir": info_dir, "former": run.info_dir, "left": run.left, "image": run.image}
-    write_whole(register_path(lumo_dir, run.uid), json.dumps(entry).encode())
-    os.rename(run.info_dir, info_dir)
-
-
-def register(lumo_dir: str, uid: str, info_dir: str, *, left: bool = False, image: str | None = None) -> None:
-    """Note that a run has begun; or, with ``left``, that its owner has ended it and leaves its publishing to others.
-
-    ``image`` is that of its owner; None: of this process.
-
-    Raises:
-        OSError: If that cannot be written.
-    """
-    entry = {"info_dir": info_dir, "left": left, "image": image or machine.image_of(os.getpid())}
-    write_whole(register_path(lumo_dir, uid), json.dumps(entry).encode())
-
-
-def unregister(lumo_dir: str, uid: str) -> None:
-    """Note that a run is wholly published."""
-    for path in (metrics_path(lumo_dir, uid), register_path(lumo_dir, uid)):
-        with contextlib.suppress(FileNotFoundError):  # it had none; somebody else published it
-            os.unlink(path)
-
-
-def open_runs(lumo_dir: str) -> list[OpenRun]:
-    """The runs in the register, in no order that means anything."""
-    try:
-        names = sorted(os.listdir(os.path.join(lumo_dir, "open")))
-    except OSError:
-        return []
-    runs = []
-    for name in names:
-        uid = name.removesuffix(".json")
-        if not ids.is_uid(uid):
-            continue
-        try:
-            with open(os.path.join(lumo_dir, "open", name), "rb") as source:
-                entry = json.load(source)
-            info_dir, former, image = entry["info_dir"], entry.get("former"), entry.get("image")
-            if isinstance(former, str) and not os.path.isdir(os.path.join(info_dir, "info")):
-                info_dir = former  # its mover was killed before it moved it
-            if isinstance(info_dir, str) and "\0" not in info_dir:
-                left = entry.get("left") is True
-                runs.append(OpenRun(uid, info_dir, left, image if isinstance(image, str) else None))
-        except (OSError, ValueError, KeyError, TypeError, RecursionError):
-            continue
-    return runs
-
-
-def metrics_path(lumo_dir: str, uid: str) -> str:
-    """Where the command of a run writes metrics, for ``git lumo run`` to read."""
-    return os.path.join(lumo_dir, "metrics", f"{uid}.jsonl")
-
-
-def register_path(lumo_dir: str, uid: str) -> str:
-    """A run's file in the register."""
-    return os.path.join(lumo_dir, "open", f"{uid}.json")

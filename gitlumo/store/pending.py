@@ -10,10 +10,11 @@ from typing import Any
 
 from gitlumo import machine, values
 from gitlumo.errors import FormatError
-from gitlumo.store import journal, layout, record, shared
+from gitlumo.store import layout, record, register, shared
 from gitlumo.store.branch import Branch
-from gitlumo.store.journal import Folder, OpenRun
+from gitlumo.store.journal import Folder
 from gitlumo.store.record import Record
+from gitlumo.store.register import OpenRun
 
 
 @dataclass
@@ -146,7 +147,7 @@ def last_heard(folder: Folder) -> float | None:
 def pending_runs(branch: Branch) -> Iterator[Pending]:
     """All registered runs of a repository as they are now."""
     here = machine.this_process(branch.settings.hostname)
-    for run in journal.open_runs(branch.lumo_dir):
+    for run in register.open_runs(branch.lumo_dir):
         try:
             pending = open_run(run, branch.settings.snapshot_max_file, here)
         except (OSError, FormatError):

@@ -8,13 +8,14 @@ from dataclasses import dataclass, field
 
 from gitlumo import machine
 from gitlumo.errors import FormatError, LumoError
-from gitlumo.store import journal, layout, record, trees
+from gitlumo.store import journal, layout, record, register, trees
 from gitlumo.store.claim import alone
 from gitlumo.store.join import Run
-from gitlumo.store.journal import Folder, OpenRun
+from gitlumo.store.journal import Folder
 from gitlumo.store.ledger import Ledger
 from gitlumo.store.pending import Pending, mark_killed, open_run
 from gitlumo.store.queue import Event
+from gitlumo.store.register import OpenRun
 
 
 @dataclass
@@ -41,7 +42,7 @@ def recover(ledger: Ledger, *, force: str | None = None) -> Recovered:
         LumoError: If the ledger cannot be written, or the forced run is alive, or not on this disk.
     """
     here = machine.this_process(ledger.settings.hostname)
-    runs = journal.open_runs(ledger.lumo_dir)
+    runs = register.open_runs(ledger.lumo_dir)
     if force is not None and force not in {run.uid for run in runs}:
         raise LumoError("the folder of this run is not on this disk; type the same where it ran")
     result = Recovered()
@@ -58,12 +59,12 @@ def recover(ledger: Ledger, *, force: str | None = None) -> Recovered:
 
 def _recover(ledger: Ledger, run: OpenRun, here: machine.Process, forced: bool, result: Recovered) -> None:
     """Publish a run that is ours to publish, unless somebody has done so, or has gone on with it, since it was seen."""
-    now = next((other for other in journal.open_runs(ledger.lumo_dir) if other.uid == run.uid), None)
+    now = register.find(ledger.lumo_dir, run.uid)
     if now is None:
         return
     pending = open_run(now, ledger.settings.snapshot_max_file, here)
     if pending is None:
-        journal.unregister(ledger.lumo_dir, run.uid)
+        register.remove(ledger.lumo_dir, run.uid)
     elif forced and pending.dead is False and not pending.final:
         pid = (pending.record.info("pinfo") or {}).get("pid")
         raise LumoError(f"{pending.record.name} is alive: it is process {pid} of this machine")
@@ -99,7 +100,7 @@ def recover_all(ledger: Ledger, info_root: str, force: str | None = None) -> Rec
     result = recover(ledger, force=force)
     for pending in unpublished(ledger, info_root, result):
         with alone(ledger.lumo_dir):
-            if pending.run.uid in {run.uid for run in journal.open_runs(ledger.lumo_dir)}:
+            if register.find(ledger.lumo_dir, pending.run.uid):
                 continue  # somebody has just gone on with it
             publish(ledger, pending)
         result.published.append(f"{pending.record.name} {pending.record.state}, which was only on this disk")
@@ -118,7 +119,7 @@ def publish(ledger: Ledger, pending: Pending) -> None:
     snapshot = git.get("commit") if isinstance(git, dict) else None
     subject = layout.event_subject(properties.name, properties.state, record.best_facts(properties.metrics))
     ledger.publish(Event("end", pending.folder, subject, snapshot=snapshot, extra=pending.complete()))
-    journal.unregister(ledger.lumo_dir, pending.run.uid)
+    register.remove(ledger.lumo_dir, pending.run.uid)
 
 
 def _published_seq(ledger: Ledger, identity: layout.Identity) -> int:
@@ -142,7 +143,7 @@ def unpublished(ledger: Ledger, info_root: str, result: Recovered) -> list[Pendi
     """
     view = ledger.view()
     here = machine.this_process(ledger.settings.hostname)
-    registered = {run.uid for run in journal.open_runs(ledger.lumo_dir)}
+    registered = {run.uid for run in register.open_runs(ledger.lumo_dir)}
     found = []
     for info_dir in _info_dirs(info_root):
         try:

@@ -16,7 +16,8 @@ from gitlumo.git import pack, process
 from gitlumo.git.objects import NewObject
 from gitlumo.git.repository import Repository
 from gitlumo.store.branch import Branch
-from gitlumo.store.journal import open_runs, write_whole
+from gitlumo.store.journal import write_whole
+from gitlumo.store.register import open_runs
 
 LOCK_AGE, SHARED_LOCK_AGE = 1.0, 60.0
 LOCK_SECONDS = 10.0

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from gitlumo.store import journal
+from gitlumo.store import register
 from tests.test_soak import ledger_files
 
 
@@ -106,7 +106,7 @@ def nothing_left(repo):
 
     def check(cwd=None):
         lumo_dir = Path(cwd or repo) / ".git/lumo"
-        assert journal.open_runs(str(lumo_dir)) == []
+        assert register.open_runs(str(lumo_dir)) == []
         assert not list((lumo_dir / "metrics").glob("*"))
         assert not list((lumo_dir / "tmp").glob("*"))
         for folder in (lumo_dir / "info").glob("*"):

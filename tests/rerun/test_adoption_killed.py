@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from gitlumo.store import journal
+from gitlumo.store import register
 from tests.endings import NO_STRACE, has_strace
 from tests.rerun.test_adoption import PYTHON, state
 from tests.test_soak import ROUNDS
@@ -220,7 +220,7 @@ def check(place, runs, fsck):
         assert (run.info["exp_name"], run.info["test_name"]) == (run.exp_name, run.test_name)
         assert not run.lines or run.files.get("metrics.json")
     fsck(place)
-    assert journal.open_runs(str(place / ".git/lumo")) == []
+    assert register.open_runs(str(place / ".git/lumo")) == []
     return found.get("digits") or found.get("train")
 
 

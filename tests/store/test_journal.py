@@ -1,4 +1,4 @@
-"""A run on disk: lines that survive, chunks, a disk that refuses, what a ledger takes of a folder, the register."""
+"""A run on disk: lines that survive, chunks, a disk that refuses, what a ledger takes of a folder."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pytest
 
 from gitlumo.git.objects import object_id
 from gitlumo.store import journal, layout, record
-from gitlumo.store.journal import Folder, Journal, OpenRun
+from gitlumo.store.journal import Folder, Journal
 
 MAX_FILE = 1000
 
@@ -328,54 +328,6 @@ def test_what_is_not_there_reads_as_none(tmp_path):
     (tmp_path / "a").write_bytes(b"")
     (tmp_path / "info").mkdir()
     assert [folder.read(path) for path in ("info/uid.json", "a/b", "info", "a")] == [None, None, None, b""]
-
-
-# The register
-
-
-def test_the_register(tmp_path):
-    uids = [f"{n:032x}" for n in range(3)]
-    for uid in uids:
-        journal.register(str(tmp_path), uid, f"/somewhere/{uid}")
-    for _ in range(2):
-        journal.unregister(str(tmp_path), uids[1])
-    assert journal.open_runs(str(tmp_path)) == [OpenRun(uid, f"/somewhere/{uid}") for uid in (uids[0], uids[2])]
-    assert journal.open_runs(str(tmp_path / "nowhere")) == []
-
-
-GARBAGE = [b"", b"{", b"[]", b"{}", b'"x"', b"\xff\xfe\xff", b"17", b"\0" * 100, b"[" * 200_000]
-GARBAGE += [b'{"info_dir": 5}', b'{"info_dir": null}', b'{"info_dir": "a\\u0000"}']
-
-
-@pytest.mark.parametrize("garbage", GARBAGE)
-def test_garbage_in_the_register_hides_nothing(tmp_path, garbage):
-    journal.register(str(tmp_path), "f" * 32, "/somewhere")
-    (tmp_path / "open" / f"{'0' * 32}.json").write_bytes(garbage)
-    (tmp_path / "open" / "readme.txt").write_bytes(garbage)
-    (tmp_path / "open" / f"{'1' * 32}.json").mkdir()
-    assert journal.open_runs(str(tmp_path)) == [OpenRun("f" * 32, "/somewhere")]
-
-
-def test_a_run_that_moves_is_found_whenever_its_mover_dies(tmp_path, monkeypatch):
-    lumo, former, moved = (str(tmp_path / name) for name in ("lumo", "former", "moved"))
-    os.makedirs(os.path.join(former, "info"))
-    os.mkdir(moved)
-    uid = "0" * 32
-    journal.register(lumo, uid, former)
-    (run,) = journal.open_runs(lumo)
-    rename = os.rename
-
-    def dies(*_):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(os, "rename", dies)
-    with pytest.raises(KeyboardInterrupt):
-        journal.move(lumo, run, moved)
-    assert [run.info_dir for run in journal.open_runs(lumo)] == [former]
-    monkeypatch.setattr(os, "rename", rename)
-    journal.move(lumo, run, moved)
-    os.mkdir(former)  # by somebody who was late
-    assert [run.info_dir for run in journal.open_runs(lumo)] == [moved]
 
 
 def test_a_long_chunk_that_grows_is_written_as_it_was_named(tmp_path):

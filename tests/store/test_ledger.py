@@ -16,7 +16,7 @@ from gitlumo import Experiment, SimpleExperiment
 from gitlumo.config import read_settings
 from gitlumo.errors import LumoError, LumoWarning, NotALedger, RefMoved
 from gitlumo.git.repository import open_repository
-from gitlumo.store import journal, recovery, upkeep
+from gitlumo.store import recovery, register, upkeep
 from gitlumo.store.ledger import Ledger
 
 pytestmark = pytest.mark.damages
@@ -361,7 +361,7 @@ def test_a_ledger_that_is_checked_out_stays_as_it_is(repo, git, tree_state, wher
     assert f"checked out in {place}" in told
     assert f"git -C {place} switch --detach" in told
     assert (tree_state(place), git("rev-parse", REF)) == (before, tip)
-    assert len(journal.open_runs(str(repo / ".git/lumo"))) == 1
+    assert len(register.open_runs(str(repo / ".git/lumo"))) == 1
     git("-C", place, "switch", "-q", "--detach")
     recovery.recover(open_ledger(repo))
     assert runs(git) == uids(first, *kept)
@@ -410,7 +410,7 @@ def test_a_newer_format_is_refused(repo, git):
     assert "install a newer gitlumo" in said(lambda: second.append(record()))
     assert git("rev-parse", REF) == tip
     assert runs(git) == uids(first)
-    assert len(journal.open_runs(str(repo / ".git/lumo"))) == 1
+    assert len(register.open_runs(str(repo / ".git/lumo"))) == 1
 
 
 @pytest.mark.parametrize(("foreign", "ledger"), [(1, True), (99, True), (100, False)])

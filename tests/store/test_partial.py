@@ -12,7 +12,7 @@ import pytest
 from gitlumo import Experiment, SimpleExperiment
 from gitlumo.errors import LumoWarning
 from gitlumo.store import upkeep
-from gitlumo.store.journal import open_runs
+from gitlumo.store.register import open_runs
 
 REF = "refs/heads/lumo_experiments"
 
