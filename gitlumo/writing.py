@@ -33,7 +33,9 @@ _OWN = {
     "note": "exp.dump_note(text)",
     "tags": "exp.dump_tags(*tags)",
     "hooks": "Experiment(exp_name, hooks=...)",
-    **dict.fromkeys(("uid", "format", "pinfo", "masked", "skipped", "deprecated", "backup", "rerun"), "another key"),
+    **dict.fromkeys(
+        ("uid", "format", "pinfo", "masked", "skipped", "deprecated", "backup", "rerun", "restored"), "another key"
+    ),
     **dict.fromkeys(("git", "lock", "execute", "env", "exception", "paths"), "a hook, and exp.record_info there"),
 }
 

@@ -28,6 +28,7 @@ PURGED = "purged.json"
 METRICS = "metrics.json"
 NOTE = "note.md"
 HISTORY = "history"
+LOST = "info/restored.json"  # what a restored run lacks of the one that was backed up
 RESERVED = frozenset({EDITS, PURGED})
 
 Read = Callable[[str], bytes | None]

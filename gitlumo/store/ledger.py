@@ -65,7 +65,7 @@ class Ledger(Upkeep):
 
         Args:
             names: The (exp_name, test_name) under which the run may lie.
-            edit: The edit; its name is made here.
+            edit: The edit; its name is made here, unless it has one.
             subject: The commit's first line.
 
         Returns:
@@ -84,7 +84,7 @@ class Ledger(Upkeep):
                 raise NoSuchRun("the ledger does not have this run" if there is None else "this run was purged")
             if any(name.endswith(f"-{edit.id}.json") for name in there.edits):
                 return base  # by an attempt of which only the end went wrong
-            name = layout.edit_name(layout.next_edit_time(there.edits, time.time()), edit.id)
+            name = edit.name or layout.edit_name(layout.next_edit_time(there.edits, time.time()), edit.id)
             edits = {**there.edits, name: staging.add_blob(layout.edit_to_bytes(edit))}
             joined = trees.put_among(staging, root, [replace(there, edits=edits)], namesakes)
             return self._commit(staging, joined, [base], layout.event_message([("edit", edit.uid, subject)]))
@@ -206,14 +206,61 @@ class Ledger(Upkeep):
         """
         tip = base or merging.root(staging)
         _check_version(staging, tip)
+        commit = self._joined(staging, tip, runs, message, code)
+        return commit, self._write(commit, staging.new, None) if commit != base else None
+
+    def restore(
+        self, bring: Callable[[Staging], Sequence[Run]], message: str, code: Iterable[str], *, why: str = "lumo restore"
+    ) -> str:
+        """Join runs that come from elsewhere with the ledger.
+
+        Args:
+            bring: Stages the runs' trees, and returns the runs.
+            message: The event's message.
+            code: Commits with their code that are here.
+            why: For the reflog.
+
+        Returns:
+            A tip that has them; the one that there was, if it has them already.
+
+        Raises:
+            LumoError: See :meth:`publish`.
+        """
+
+        def build(staging: Staging, base: str) -> str:
+            return self._joined(staging, base, bring(staging), message, code)
+
+        return self._advance(None, why, build)
+
+    def take(self, tip: str, why: str) -> str:
+        """Join a whole ledger, of which the objects are here, with this one.
+
+        Args:
+            tip: Its tip.
+            why: For the reflog.
+
+        Raises:
+            NotALedger: If it is none.
+            LumoError: See :meth:`publish`.
+        """
+        if not self.is_ledger(tip):
+            raise NotALedger(f"{tip[:12]} is no ledger of runs")
+
+        def build(staging: Staging, base: str) -> str:
+            _check_version(staging, tip)
+            return merging.merge(staging, merging.heads(staging, {base, tip}))
+
+        return self._advance(None, why, build)
+
+    def _joined(self, staging: Staging, tip: str, runs: Sequence[Run], message: str, code: Iterable[str]) -> str:
+        """The event on ``tip`` that brings some runs, wherever they are from; ``tip`` itself if it has them all."""
         tree = read_commit(staging, tip).tree
         namesakes = trees.gather(staging, tree, [name for run in runs for name in run.identity.names])
         joined = trees.put_among(staging, tree, runs, namesakes)
-        if joined == tree and base:
-            return base, None
+        if joined == tree:
+            return tip
         new_code = [commit for commit in code if not staging.is_ancestor(commit, tip)]
-        commit = self._commit(staging, joined, [tip, *new_code], message)
-        return commit, self._write(commit, staging.new, None)
+        return self._commit(staging, joined, [tip, *new_code], message)
 
     def _commit(self, staging: Staging, tree: str, parents: list[str], message: str) -> str:
         who = self.repository.identity[0]

@@ -316,6 +316,8 @@ class Record:
                 result[key] = self.info(key)
         result.update(self.edited)
         result["state"] = state_of(result["progress"] or {})
+        if isinstance(result["progress"], dict):
+            result["progress"].pop("restored", None)  # that says where this copy is from, not what the run was
         result["metrics"] = self.metrics
         return result
 
