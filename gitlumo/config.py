@@ -34,6 +34,9 @@ class Settings:
         hooks: Whether each ``git push`` shares the runs, too.
         remote: With whom runs are shared unless a remote is named; None: ``origin``, or the only one that there is.
         auto_push: How often a running run is pushed; None: not before somebody does.
+        github_repo: Which repository's issues hold backups (``owner/name``); None: that of the remote.
+        github_url: The base of GitHub's API.
+        github_pause: Between two writes to GitHub.
     """
 
     branch: str = "lumo_experiments"
@@ -50,6 +53,9 @@ class Settings:
     hooks: bool = False
     remote: str | None = None
     auto_push: float | None = None
+    github_repo: str | None = None
+    github_url: str = "https://api.github.com"
+    github_pause: float = 1.0
 
     @property
     def ref(self) -> str:
@@ -100,6 +106,9 @@ def read_settings(config: Mapping[str, Sequence[str]]) -> Settings:
         hooks=_boolean("lumo.hooks", last("hooks"), default.hooks),
         remote=last("remote") or None,
         auto_push=_interval("lumo.autoPush", last("autoPush")),
+        github_repo=last("githubRepo") or None,
+        github_url=_url("lumo.githubUrl", last("githubUrl"), default.github_url),
+        github_pause=_duration("lumo.githubPause", last("githubPause"), default.github_pause),
     )
 
 
@@ -140,6 +149,14 @@ def _duration(name: str, value: str | None, default: float) -> float:
     if not match:
         raise UsageError(f"{name} is {value!r}; it can be a time such as 5s or 500ms")
     return float(match[1]) * {"ms": 0.001, "s": 1.0, "m": 60.0, "": 1.0}[match[2]]
+
+
+def _url(name: str, value: str | None, default: str) -> str:
+    if not value:
+        return default
+    if not re.fullmatch(r"https?://[^\s/@]+(/[^\s?#]*)?", value):
+        raise UsageError(f"{name} is {value!r}; it can be the API's address such as https://HOST/api/v3")
+    return value.rstrip("/")
 
 
 def _interval(name: str, value: str | None) -> float | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 MASK = "***"
@@ -82,7 +82,7 @@ def mask_words(words: Sequence[str]) -> tuple[list[str], list[int]]:
     return result, masked
 
 
-def mask_value(value: Any, path: str) -> tuple[Any, list[str]]:
+def mask_value(value: Any, path: str, mask: Callable[[str], str] = mask_text) -> tuple[Any, list[str]]:
     """A JSON value without secrets, and the paths at which they were: string values under a secret's name, tokens.
 
     A string that is as a whole a path below the home folder begins with ``~`` then, and is not listed: nothing is lost.
@@ -90,12 +90,13 @@ def mask_value(value: Any, path: str) -> tuple[Any, list[str]]:
     Args:
         value: What :func:`gitlumo.values.encode` returned.
         path: What to call the value itself.
+        mask: What makes a text fit to be seen.
     """
     if isinstance(value, str):
-        new = mask_text(value)
+        new = mask(value)
         return home_relative(new), [path] if new != value or value == MASK else []
     if isinstance(value, list):
-        pairs = [mask_value(item, f"{path}[{i}]") for i, item in enumerate(value)]
+        pairs = [mask_value(item, f"{path}[{i}]", mask) for i, item in enumerate(value)]
         return [new for new, _ in pairs], [where for _, paths in pairs for where in paths]
     if isinstance(value, dict) and value.keys() != {"$bytes"}:  # base64 may look like anything
         result, masked = {}, []
@@ -104,7 +105,7 @@ def mask_value(value: Any, path: str) -> tuple[Any, list[str]]:
                 result[key] = MASK
                 masked.append(f"{path}.{key}")
             else:
-                result[key], below = mask_value(item, f"{path}.{key}")
+                result[key], below = mask_value(item, f"{path}.{key}", mask)
                 masked += below
         return result, masked
     return value, []

@@ -1,0 +1,361 @@
+"""GitHub, through PyGithub: issues, comments and labels, and what it refuses in words that say what to type next.
+
+Whoever asks can tell three endings of a write apart: it was done, it was not (:class:`Refused`, :class:`Waited`), or
+nobody knows (:class:`Unanswered`). Only reads and edits of what is there are sent again by themselves, since making
+something twice makes two of it.
+"""
+
+from __future__ import annotations
+
+import datetime
+import email.utils
+import functools
+import itertools
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import requests
+from github import Auth, Github
+from github.GithubException import GithubException
+from urllib3.util import Retry
+
+from gitlumo.backup.address import Address
+from gitlumo.errors import RemoteError
+
+TIMEOUT = 30  # seconds
+LONGEST_WAIT = 3700  # seconds: GitHub's hour, and a little
+RESERVE = 20  # requests of the hour that are left to others
+SECONDARY = 60  # seconds to wait at a secondary limit that does not say how long
+_GATEWAY = frozenset({500, 502, 503, 504})
+
+T = TypeVar("T")
+
+
+class Refused(RemoteError):
+    """GitHub did not do it, and would not do it again."""
+
+
+class Gone(Refused):
+    """What was asked for is not there, or not any more."""
+
+
+class Unanswered(RemoteError):
+    """Nobody knows whether GitHub has done it."""
+
+
+class Waited(RemoteError):
+    """GitHub did not do it, as it was asked too often; now it may be asked again."""
+
+
+@dataclass(frozen=True)
+class Comment:
+    """A comment of an issue."""
+
+    id: int
+    body: str
+    handle: Any
+
+
+@dataclass(frozen=True)
+class Issue:
+    """An issue.
+
+    Attributes:
+        number: Its number.
+        title: Its title.
+        body: Its body, with line ends as they are there.
+        is_open: Whether it is.
+        labels: Their names.
+        comments: How many comments it has.
+        url: Its page.
+        handle: PyGithub's.
+    """
+
+    number: int
+    title: str
+    body: str
+    is_open: bool
+    labels: tuple[str, ...]
+    comments: int
+    url: str
+    handle: Any
+
+
+class Pace:
+    """At least so many seconds between two writes, whoever makes them (GitHub's best practices ask for one)."""
+
+    def __init__(self, seconds: float):
+        self._seconds, self._lock, self._last = seconds, threading.Lock(), 0.0
+
+    def write(self, call: Callable[[], T]) -> T:
+        """Make a call that writes, when it is time for it."""
+        with self._lock:
+            time.sleep(max(0.0, self._last + self._seconds - time.monotonic()))
+            try:
+                return call()
+            finally:
+                self._last = time.monotonic()
+
+
+class Client:
+    """One repository's issues; not for several threads at once, but they may share the pace."""
+
+    def __init__(self, address: Address, token: str, pace: Pace, tell: Callable[[str], None]):
+        """Prepare to ask; nothing is sent yet.
+
+        Args:
+            address: The repository.
+            token: The token.
+            pace: Of writes.
+            tell: Takes a line that says for what is waited.
+        """
+        again = Retry(
+            total=3,
+            redirect=0,
+            other=0,
+            backoff_factor=0.3,
+            status_forcelist=_GATEWAY,
+            allowed_methods=frozenset({"GET", "PATCH"}),
+            raise_on_status=False,
+            respect_retry_after_header=False,
+        )
+        self._github = Github(
+            auth=Auth.Token(token),
+            base_url=address.api,
+            timeout=TIMEOUT,
+            user_agent="gitlumo",
+            per_page=100,
+            retry=again,
+            seconds_between_requests=None,
+            seconds_between_writes=None,
+        )
+        self.address, self._pace, self._tell = address, pace, tell
+        self._repo = self._github.get_repo(address.repo, lazy=True)
+        self._date: float | None = None  # GitHub's clock when it was last heard
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        self._github.close()
+
+    def settle(self) -> Address:
+        """Follow a repository that was renamed or given to somebody else; PyGithub follows only its own path.
+
+        Raises:
+            RemoteError: If it cannot be seen, or has no issues.
+        """
+        repo = self._read(f"see {self.address.repo}", lambda: self._github.get_repo(self.address.repo))
+        if not repo.has_issues:
+            raise Refused(_no_issues(self.address))
+        self._repo, self.address = repo, Address(self.address.api, repo.full_name)
+        return self.address
+
+    def follow(self, other: Client) -> None:
+        """Ask the repository that another client has settled on."""
+        self.address = other.address
+        self._repo = self._github.get_repo(other.address.repo, lazy=True)
+
+    def issues(self, label: str, since: float | None = None) -> Iterator[Issue]:
+        """The issues of a label, open and closed, the newest first.
+
+        Args:
+            label: The label.
+            since: Only those that were touched since then, in seconds since 1970.
+        """
+        moment: dict[str, Any] = {"since": datetime.datetime.fromtimestamp(since, datetime.UTC)} if since else {}
+        pages = self._repo.get_issues(state="all", labels=[label], sort="created", direction="desc", **moment)
+        for number in itertools.count():
+            page = self._read("list the issues", functools.partial(pages.get_page, number))
+            yield from (self._issue(each) for each in page if each.pull_request is None)
+            if len(page) < 100:
+                break
+
+    def now(self) -> float:
+        """The time by GitHub's clock, in seconds since 1970; by ours where it was never heard."""
+        return time.time() - 600 if self._date is None else self._date
+
+    def issue(self, number: int) -> Issue:
+        """One issue.
+
+        Raises:
+            Gone: If there is none, or it is in another repository now.
+        """
+        found = self._read(f"read {self.address.repo}#{number}", lambda: self._repo.get_issue(number))
+        there = found.html_url.split("/issues/")[0].rpartition("/")
+        owner = there[0].rpartition("/")[2]
+        if f"{owner}/{there[2]}".lower() != self.address.repo.lower():
+            raise Gone(
+                f"{self.address.repo}#{number} was transferred: it is {owner}/{there[2]}#{found.number} now\n"
+                f"to go on with it there:  git lumo backup --repo {owner}/{there[2]}"
+            )
+        return self._issue(found)
+
+    def comments(self, issue: Issue) -> list[Comment]:
+        """An issue's comments, the oldest first."""
+        found = self._read(f"read the comments of #{issue.number}", lambda: list(issue.handle.get_comments()))
+        return [Comment(each.id, each.body or "", each) for each in found]
+
+    def create(self, title: str, body: str, labels: Iterable[str], **more: Any) -> Issue:
+        """Make an issue.
+
+        Raises:
+            RemoteError: See the module.
+        """
+        made = self._write(
+            "make an issue",
+            lambda: self._repo.create_issue(title=title, body=body, labels=list(labels), **more),
+        )
+        return self._issue(made)
+
+    def edit(self, issue: Issue, **changes: Any) -> Issue:
+        """Change an issue: ``title``, ``body``, ``state``, ``state_reason``, ``labels``."""
+        self._write(f"edit #{issue.number}", lambda: issue.handle.edit(**changes))
+        return self._issue(issue.handle)
+
+    def add_comment(self, issue: Issue, body: str) -> None:
+        """Comment on an issue."""
+        self._write(f"comment on #{issue.number}", lambda: issue.handle.create_comment(body))
+
+    def delete_comment(self, issue: Issue, comment: Comment) -> None:
+        """Delete a comment of ours."""
+        self._write(f"delete a comment of #{issue.number}", comment.handle.delete)
+
+    def labels(self) -> set[str]:
+        """The labels that the repository has, in lower case: GitHub takes no two that differ in case alone."""
+        return {label.name.lower() for label in self._read("list the labels", lambda: list(self._repo.get_labels()))}
+
+    def make_label(self, name: str, color: str, description: str) -> None:
+        """Make a label, unless somebody has just done it."""
+        try:
+            self._write(f"make the label {name!r}", lambda: self._repo.create_label(name, color, description))
+        except Refused as error:
+            if "already" not in str(error):
+                raise
+
+    def milestone(self, title: str) -> Any:
+        """The milestone of a title, as :meth:`create` takes it.
+
+        Raises:
+            Refused: If there is none.
+        """
+        there = self._read("list the milestones", lambda: list(self._repo.get_milestones(state="all")))
+        found = next((each for each in there if title in (each.title, str(each.number))), None)
+        if found is None:
+            known = ", ".join(each.title for each in there) or "none"
+            raise Refused(f"{self.address.repo} has no milestone {title!r}; it has: {known}")
+        return found
+
+    def _issue(self, handle: Any) -> Issue:
+        date = email.utils.parsedate_tz((handle.raw_headers or {}).get("date", ""))
+        self._date = float(email.utils.mktime_tz(date)) if date else self._date
+        labels = tuple(label.name for label in handle.labels)
+        is_open = handle.state == "open"
+        return Issue(
+            handle.number, handle.title, handle.body or "", is_open, labels, handle.comments, handle.html_url, handle
+        )
+
+    def _read(self, what: str, call: Callable[[], T]) -> T:
+        while True:
+            try:
+                return self._ask(what, call)
+            except Waited:
+                continue
+
+    def _write(self, what: str, call: Callable[[], T]) -> T:
+        return self._pace.write(lambda: self._ask(what, call))
+
+    def _ask(self, what: str, call: Callable[[], T]) -> T:
+        self._spare()
+        try:
+            return call()
+        except GithubException as error:
+            wait = _asked_to_wait(error)
+            if wait is not None and wait <= LONGEST_WAIT:
+                self._sleep(wait, "GitHub asks for a pause")
+                raise Waited(f"GitHub could not {what}: it asked for a pause of {wait:.0f} s") from None
+            raise self._refusal(error, what) from None
+        except (requests.RequestException, OSError) as error:
+            raise Unanswered(
+                f"{self.address.host} did not answer when it was to {what}: {_why(error)}\n"
+                "the same command again goes on where this one stopped"
+            ) from None
+        except RuntimeError as error:  # PyGithub's, of a redirection to another server
+            raise Refused(f"could not {what}: {error}\nsee:  git config lumo.githubUrl") from None
+
+    def _spare(self) -> None:
+        """Wait while the hour's requests are nearly used up: others live on them, too."""
+        left, limit = self._github.requester.rate_limiting
+        wait = self._github.requester.rate_limiting_resettime - time.time()
+        if 0 <= left < min(RESERVE, limit) and 0 < wait <= LONGEST_WAIT:
+            self._sleep(wait + 1, f"{left} of the hour's {limit} requests are left")
+            self._github.requester.rate_limiting = (limit, limit)
+
+    def _sleep(self, seconds: float, why: str) -> None:
+        until = time.strftime("%H:%M:%S", time.localtime(time.time() + seconds))
+        self._tell(f"{why}: waiting {seconds:.0f} s, until {until}")
+        time.sleep(seconds)
+
+    def _refusal(self, error: GithubException, what: str) -> RemoteError:
+        said, where = _message(error), self.address
+        if error.status in _GATEWAY:
+            return Unanswered(f"{where.host} has trouble of its own ({error.status}) and may not have done it: {what}")
+        if error.status == 401:
+            again = "is it complete, and not expired?  export GITHUB_TOKEN=..."
+            return Refused(f"{where.host} does not take the token: {said}\n{again}")
+        if error.status == 403:
+            return Refused(f"the token may not {what} in {where.repo}: {said}\n{_scopes(error)}")
+        if error.status == 410 and "disabled" in said.lower():
+            return Gone(_no_issues(where))
+        if error.status in (404, 410):
+            return Gone(f"{where.host} has no such thing, or the token may not see it; could not {what}: {said}")
+        if error.status == 422:
+            return Refused(f"{where.host} could not {what}: {said}")
+        return Refused(f"{where.host} could not {what}: {error.status} {said}")
+
+
+def _no_issues(address: Address) -> str:
+    return (
+        f"{address.repo} has no issues: they are switched off\n"
+        f"switch them on at {address.web}/settings, or name another repository:  --repo OWNER/NAME"
+    )
+
+
+def _scopes(error: GithubException) -> str:
+    headers = {name.lower(): value for name, value in (error.headers or {}).items()}
+    wanted, there = headers.get("x-accepted-oauth-scopes"), headers.get("x-oauth-scopes")
+    if wanted and there is not None:
+        return f"it has the scopes: {there or 'none'}; this needs one of: {wanted}"
+    return "a fine-grained token needs the permission 'Issues: write' for it, a classic one the scope 'repo'"
+
+
+def _message(error: GithubException) -> str:
+    data = error.data if isinstance(error.data, dict) else {}
+    listed = [each for each in data.get("errors") or () if isinstance(each, dict)]
+    details = [str(each.get("message") or f"{each.get('field')} {each.get('code')}") for each in listed]
+    said = str(data.get("message") or error.message or "no reason given")
+    return f"{said} ({'; '.join(details)})" if details else said
+
+
+def _asked_to_wait(error: GithubException) -> float | None:
+    """For how many seconds a refusal asks for a pause; None: it is no such refusal."""
+    headers = {name.lower(): value for name, value in (error.headers or {}).items()}
+    if error.status not in (403, 429):
+        return None
+    if headers.get("retry-after", "").isdigit():
+        return float(headers["retry-after"])
+    if headers.get("x-ratelimit-remaining") == "0" and headers.get("x-ratelimit-reset", "").isdigit():
+        return max(0.0, int(headers["x-ratelimit-reset"]) - time.time()) + 1
+    is_limit = error.status == 429 or "rate limit" in _message(error).lower()
+    return SECONDARY if is_limit else None
+
+
+def _why(error: Exception) -> str:
+    """The innermost reason of a request that failed, without addresses and objects of libraries."""
+    if isinstance(error, requests.Timeout):
+        return f"nothing came within {TIMEOUT} s"
+    cause: BaseException = error
+    while cause.__cause__ or cause.__context__:
+        cause = cause.__cause__ or cause.__context__ or cause
+    return str(cause).rpartition(": ")[2].strip("()'\"") or type(cause).__name__

@@ -1,0 +1,109 @@
+"""``git lumo restore``: runs out of their backups, back into the ledger."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from gitlumo.cli.opening import Opened, open_here
+from gitlumo.cli.terminal import printable
+from gitlumo.cli.wire import interruptible, show
+from gitlumo.errors import UsageError
+
+if TYPE_CHECKING:
+    from gitlumo.backup.restoring import Backup, Outcome
+
+
+def options(parser: argparse.ArgumentParser) -> None:
+    """Declare the verb's options."""
+    parser.add_argument("source", nargs="+", metavar="SRC", help="github:OWNER/REPO#NUMBER, or the address of its page")
+    parser.add_argument("-a", "--all", action="store_true", help="all runs in the issues of github:OWNER/REPO")
+    parser.add_argument("-f", "--force", action="store_true", help="of a damaged backup take what can be read")
+    parser.add_argument("-n", "--dry-run", action="store_true", help="say what is there, and restore nothing")
+    parser.add_argument("--json", action="store_true", help="what was restored, an object a run")
+    parser.epilog = (
+        "A run comes back with its uid and its history, marked as restored: where it meets the run itself, that one"
+        " stays. Its code comes along if a remote has it."
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Restore, and say what came back."""
+    from gitlumo.backup import restoring
+
+    opened = open_here()
+    with interruptible("restore"):
+        backups = list(_from_github(opened, args))
+        if args.dry_run:
+            for backup in backups:
+                restoring.check(opened.repository.objects, backup)
+                print(printable(f"{backup.origin} holds {backup.parcel.name} ({backup.parcel.record.state})"))
+            return 0
+        outcomes = restoring.restore(opened, backups, show())
+    for outcome in outcomes:
+        for line in [json.dumps(as_json(outcome), sort_keys=True)] if args.json else lines(outcome):
+            print(printable(line))
+    return 1 if any(outcome.outcome == restoring.PURGED for outcome in outcomes) else 0
+
+
+def _from_github(opened: Opened, args: argparse.Namespace) -> Iterator[Backup]:
+    from gitlumo.backup import address
+    from gitlumo.backup.address import Address
+
+    api = opened.settings.github_url
+    wanted: dict[str, list[int]] = {}
+    for source in args.source:
+        found, repo = address.parse(source, api), address.parse_repo(source)
+        if args.all and repo:
+            wanted[repo] = []
+        elif found and not args.all:
+            wanted.setdefault(found[0], []).append(found[1])
+        elif repo:
+            raise UsageError(f"{source} is a whole repository; name an issue, {source}#NUMBER, or say --all")
+        else:
+            can = "github:OWNER/REPO with --all" if args.all else "github:OWNER/REPO#NUMBER or an issue's address"
+            raise UsageError(f"{source!r} is no backup; it can be {can}")
+    for repo, numbers in wanted.items():
+        yield from _issues(opened, Address(api, repo), numbers, force=args.force)
+
+
+def _issues(opened: Opened, place: Any, numbers: list[int], *, force: bool) -> Iterator[Backup]:
+    from gitlumo.backup import address
+    from gitlumo.backup.api import Client, Pace
+    from gitlumo.backup.holdings import Holdings
+    from gitlumo.cli.backup import tell
+
+    client = Client(place, address.token(opened, place), Pace(opened.settings.github_pause), tell)
+    try:
+        holdings = Holdings(opened, client)
+        each = [holdings.one(number) for number in numbers] or list(holdings.all())
+        yield from [holdings.backup(issue, force=force) for issue in each]
+    finally:
+        client.close()
+
+
+def lines(outcome: Outcome) -> Iterator[str]:
+    """What became of a run, for people."""
+    backup = outcome.backup
+    yield f"{outcome.outcome}: {backup.parcel.name} from {backup.origin}"
+    if masked := backup.lost.get("masked"):
+        yield f"  masked in its backup: {', '.join(map(str, masked))}"
+    if history := backup.lost.get("history"):
+        of = f" of its {history['of']}" if history.get("of") else ""
+        yield f"  its history has {history.get('lines')}{of} lines"
+    if left_out := backup.lost.get("left_out"):
+        yield f"  its backup lacks {', '.join(str(each.get('path')) for each in left_out)}"
+    for problem in backup.lost.get("forced") or ():
+        yield f"  restored all the same, though {problem}"
+    if outcome.missing_code:
+        commit = outcome.missing_code
+        yield f"  its code, {commit[:12]}, is neither here nor at a remote; where it is: git fetch URL {commit}"
+
+
+def as_json(outcome: Outcome) -> dict[str, Any]:
+    """What ``--json`` prints of a run."""
+    backup = outcome.backup
+    return {"exp": backup.parcel.name, "uid": backup.parcel.identity.uid, "from": backup.origin, "did": outcome.outcome,
+            "lost": dict(backup.lost), "missing_code": outcome.missing_code}  # fmt: skip
