@@ -6,13 +6,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.backup import emulator, proxy
+from tests.backup import emulator, openapi, proxy
 
 
 @pytest.fixture(scope="session")
 def github_server(sealed, tmp_path_factory: pytest.TempPathFactory) -> Iterator[proxy.GitHub]:
     with proxy.serving() as server, emulator.running(server.url, tmp_path_factory.mktemp("github")) as port:
         server.emulator = port
+        server.check = openapi.checker()
         yield server
 
 

@@ -21,6 +21,7 @@ class Request:
     """One request, and what became of it.
 
     Attributes:
+        place: The path with the repository's name also where it was asked for by its number.
         status: What was answered; None where the connection was cut.
         answer: The answer's body, as JSON.
         reached: Whether GitHub itself has got it.
@@ -31,6 +32,7 @@ class Request:
     query: dict[str, str]
     headers: dict[str, str]
     body: Any = None
+    place: str = ""
     status: int | None = None
     answer: Any = None
     reached: bool = False

@@ -17,7 +17,7 @@ import struct
 import threading
 import time
 import urllib.parse
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,7 +63,7 @@ class GitHub(http.server.ThreadingHTTPServer):
         self.url = f"http://127.0.0.1:{self.server_port}"
         self.enterprise_url = self.url + ENTERPRISE
         self.emulator = 0
-        self.check: Callable[[Request], list[str]] = lambda request: []
+        self.check: Callable[[Request], Iterable[str]] = lambda request: ()
         self._lock = threading.RLock()
         self._count = 0
 
@@ -155,6 +155,8 @@ class GitHub(http.server.ThreadingHTTPServer):
 
     def serve(self, request: Request) -> Answer:
         """Record a request, play what is due, and let GitHub answer."""
+        name, rest = self.place(request.path)
+        request.place = f"/repos/{name}{rest}" if name else request.path
         with self._lock:
             self.requests.append(request)
             self.violations += [f"{request}: {why}" for why in self.check(request)]
@@ -224,8 +226,7 @@ class GitHub(http.server.ThreadingHTTPServer):
         if refused is not None:
             return refused
         query = f"?{urllib.parse.urlencode(request.query)}" if request.query else ""
-        path = f"/repos/{name}{rest}" if name else request.path
-        answer = self._emulate(request.method, path + query, request.body, self._token)
+        answer = self._emulate(request.method, request.place + query, request.body, self._token)
         if answer.status == 422 and (request.method, rest) == ("POST", "/labels"):
             return faults.invalid("Label", "name", "", "already_exists")(*_NOTHING)
         if isinstance(answer.body, list) and rest == "/issues":
