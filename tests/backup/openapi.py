@@ -104,6 +104,9 @@ def _resolve(description: dict[str, Any], value: dict[str, Any]) -> dict[str, An
 def prune(whole: dict[str, Any]) -> dict[str, Any]:
     """What describes `PATHS`, and what that refers to; without prose."""
     paths = {path: _without_prose(whole["paths"][path]) for path in PATHS}
+    for method in ("post", "put"):  # "you can also pass an array of labels directly", it says in words only
+        choices = paths[f"{REPO}/issues/{{issue_number}}/labels"][method]["requestBody"]["content"]["application/json"]
+        choices["schema"]["oneOf"].append({"type": "array", "items": {"type": "string"}})
     components: dict[str, dict[str, Any]] = {}
     wanted = list(_references(paths))
     while wanted:

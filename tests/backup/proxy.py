@@ -74,6 +74,7 @@ class GitHub(http.server.ThreadingHTTPServer):
         self._names: dict[int, str] = {}
         self._renamed: dict[str, int] = {}
         self._elsewhere: dict[tuple[str, int], Answer] = {}  # issues that were deleted or transferred
+        self._duplicates: set[tuple[str, int]] = set()  # a reason to close that the emulator does not know
         self._plays: list[dict[str, Any]] = []
         self._held: list[_Late] = []
         self.requests: list[Request] = []
@@ -99,7 +100,7 @@ class GitHub(http.server.ThreadingHTTPServer):
 
     def land(self) -> None:
         """Let all that is `late` happen now."""
-        self._land(len(self.requests) + 1)
+        self._land(max((late.left for late in self._held), default=0))
 
     def ask(self, method: str, path: str, body: Any = None, token: str | None = None) -> Any:
         """Ask the emulator past all of this, as ada or with another token; returns JSON."""
@@ -119,7 +120,7 @@ class GitHub(http.server.ThreadingHTTPServer):
         path = f"/repos/{repo or self.repo}/issues?state=all&direction=asc&per_page=100&page="
         while len(page := self.ask("GET", path + str(len(found) // 100 + 1))) == 100:
             found += page
-        return self._without_absent(found + page)
+        return self._known(found + page)
 
     def comments(self, number: int, repo: str | None = None) -> list[dict[str, Any]]:
         return self.ask("GET", f"/repos/{repo or self.repo}/issues/{number}/comments?per_page=100")
@@ -208,10 +209,6 @@ class GitHub(http.server.ThreadingHTTPServer):
     def _github(self, request: Request) -> Answer:
         if request.headers.get("authorization", "").removeprefix("token ").removeprefix("Bearer ") != TOKEN:
             return faults.bad_credentials(*_NOTHING)
-        if self.remaining <= 0:
-            if time.time() < self.reset:
-                return faults.primary_limit(self.reset - int(time.time()))(*_NOTHING)
-            self.remaining, self.reset = self.limit, int(time.time()) + 3600
         if request.path == "/rate_limit":
             core = {
                 "limit": self.limit,
@@ -220,6 +217,10 @@ class GitHub(http.server.ThreadingHTTPServer):
                 "used": self.limit - self.remaining,
             }
             return Answer(200, {"resources": {"core": core, "search": core}, "rate": core})
+        if self.remaining <= 0:
+            if time.time() < self.reset:
+                return faults.primary_limit(self.reset - int(time.time()))(*_NOTHING)
+            self.remaining, self.reset = self.limit, int(time.time()) + 3600
         self.remaining -= 1
         name, rest = self.place(request.path)
         refused = self._moved(request, name, rest) or _too_long(request, rest)
@@ -229,8 +230,13 @@ class GitHub(http.server.ThreadingHTTPServer):
         answer = self._emulate(request.method, request.place + query, request.body, self._token)
         if answer.status == 422 and (request.method, rest) == ("POST", "/labels"):
             return faults.invalid("Label", "name", "", "already_exists")(*_NOTHING)
-        if isinstance(answer.body, list) and rest == "/issues":
-            answer.body = self._without_absent(answer.body)
+        if request.method == "PATCH" and answer.status == 200 and "state_reason" in request.body:
+            place = (name, answer.body.get("number"))
+            (self._duplicates.add if request.body["state_reason"] == "duplicate" else self._duplicates.discard)(place)
+        if re.fullmatch(r"/issues(/\d+)?", rest) and answer.status < 300:
+            several = isinstance(answer.body, list)
+            known = self._known(answer.body if several else [answer.body])
+            answer.body = known if several else known[0]
         if request.method == "GET" and answer.status == 200:
             answer.headers["ETag"] = f'W/"{hashlib.sha256(json.dumps(answer.body).encode()).hexdigest()}"'
             if request.headers.get("if-none-match") == answer.headers["ETag"]:
@@ -260,10 +266,13 @@ class GitHub(http.server.ThreadingHTTPServer):
         status = 301 if request.method == "GET" else 307
         return faults.says(status, "Moved Permanently", headers={"Location": to}, url=to)(*_NOTHING)
 
-    def _without_absent(self, issues: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        return [
-            one for one in issues if (one["repository_url"].split("/repos/")[1], one["number"]) not in self._elsewhere
-        ]
+    def _known(self, issues: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Those that are still there, as GitHub shows them."""
+        places = [(one["repository_url"].split("/repos/")[1], one["number"]) for one in issues]
+        for one, place in zip(issues, places, strict=True):
+            if place in self._duplicates and one["state"] == "closed":
+                one["state_reason"] = "duplicate"
+        return [one for one, place in zip(issues, places, strict=True) if place not in self._elsewhere]
 
     def _emulate(self, method: str, path: str, body: Any, token: str) -> Answer:
         connection = http.client.HTTPConnection("127.0.0.1", self.emulator, timeout=60)
