@@ -42,6 +42,15 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def installed() -> Path:
+    """Where ``tests/backup/install`` has put npm's packages; skips where it could not."""
+    if shutil.which("npm") is None:
+        pytest.skip("npm is not installed")
+    if not (FOLDER / "whole").exists():
+        pytest.skip("npm's packages are not there: sh tests/backup/install")
+    return FOLDER
+
+
 @contextlib.contextmanager
 def running(base_url: str, folder: Path) -> Iterator[int]:
     """Start it; yields its port.
@@ -50,16 +59,13 @@ def running(base_url: str, folder: Path) -> Iterator[int]:
         base_url: What it calls itself in the addresses that it answers with.
         folder: Where its files may lie.
     """
-    if shutil.which("npm") is None:
-        pytest.skip("npm is not installed")
-    if not (FOLDER / "whole").exists():
-        pytest.skip("GitHub's emulator is not installed, see tests/backup/install")
+    programs = installed() / "node_modules"
     seed = folder / "seed.json"
     seed.write_text(json.dumps(SEED))
     port = free_port()
     command = [
-        FOLDER / "node_modules/.bin/node",
-        FOLDER / "node_modules/emulate/dist/index.js",
+        programs / ".bin/node",
+        programs / "emulate/dist/index.js",
         "start",
         "--service",
         "github",
