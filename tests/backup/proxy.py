@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import http.client
 import http.server
+import itertools
 import json
 import re
 import socket
@@ -66,11 +67,11 @@ class GitHub(http.server.ThreadingHTTPServer):
         self.check: Callable[[Request], Iterable[str]] = lambda request: ()
         self._lock = threading.RLock()
         self._count = 0
+        self._emulated = itertools.count()
 
     def fresh(self) -> None:
         """Forget all, begin with an empty repository."""
         self._count += 1
-        self._token = f"test-{self._count}"  # the emulator takes any, and counts 5,000 requests of each
         self._names: dict[int, str] = {}
         self._renamed: dict[str, int] = {}
         self._elsewhere: dict[tuple[str, int], Answer] = {}  # issues that were deleted or transferred
@@ -104,7 +105,7 @@ class GitHub(http.server.ThreadingHTTPServer):
 
     def ask(self, method: str, path: str, body: Any = None, token: str | None = None) -> Any:
         """Ask the emulator past all of this, as ada or with another token; returns JSON."""
-        answer = self._emulate(method, path, body, token or self._token)
+        answer = self._emulate(method, path, body, token)
         assert answer.status < 400, (method, path, answer)
         return answer.body
 
@@ -227,7 +228,7 @@ class GitHub(http.server.ThreadingHTTPServer):
         if refused is not None:
             return refused
         query = f"?{urllib.parse.urlencode(request.query)}" if request.query else ""
-        answer = self._emulate(request.method, request.place + query, request.body, self._token)
+        answer = self._emulate(request.method, request.place + query, request.body)
         if answer.status == 422 and (request.method, rest) == ("POST", "/labels"):
             return faults.invalid("Label", "name", "", "already_exists")(*_NOTHING)
         if request.method == "PATCH" and answer.status == 200 and "state_reason" in request.body:
@@ -274,9 +275,10 @@ class GitHub(http.server.ThreadingHTTPServer):
                 one["state_reason"] = "duplicate"
         return [one for one, place in zip(issues, places, strict=True) if place not in self._elsewhere]
 
-    def _emulate(self, method: str, path: str, body: Any, token: str) -> Answer:
+    def _emulate(self, method: str, path: str, body: Any, token: str | None = None) -> Answer:
         connection = http.client.HTTPConnection("127.0.0.1", self.emulator, timeout=60)
         with contextlib.closing(connection):
+            token = token or f"test-{next(self._emulated) // 1000}"  # it takes any, and 5,000 requests of each
             headers = {"Authorization": f"token {token}", "Host": f"127.0.0.1:{self.server_port}"}
             sent = None if body is None else json.dumps(body).encode()
             connection.request(method, path, sent, headers | ({"Content-Type": "application/json"} if sent else {}))
