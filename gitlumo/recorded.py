@@ -201,6 +201,29 @@ class Recorded:
         if edit:
             self._edit(UNDO, edit.id)
 
+    def backup(self, backend: str = "github", **options: Any) -> dict[str, Any] | None:
+        """Keep the run as it is now elsewhere: as an issue on GitHub, one a run, which later calls bring up to date.
+
+        Args:
+            backend: ``github``.
+            **options: ``repo`` (``owner/name``; else lumo.githubRepo or the remote's), ``access_token`` (else
+                ``GITHUB_TOKEN``, ``GH_TOKEN`` or git's credential helper), ``update`` (whether an issue that is there
+                is brought up to date; True), ``labels`` (more labels), ``keep_open`` (whether the issue of a run that
+                has ended stays open; False), ``milestone`` (a title), ``assignees`` (names).
+
+        Returns:
+            ``{"backend", "repo", "number", "url", "did", "masked"}``; ``did`` is ``new``, ``updated`` or ``unchanged``,
+            ``masked`` lists where secrets were masked. None: while the run is being recorded, if it could not be done.
+
+        Raises:
+            LumoError: If it could not be done, or it is not known whether it was; calling again goes on.
+        """
+        from gitlumo.backup.calls import back_up
+
+        made = back_up(self._lumo_dir, (self.exp_name, str(self.test_name), self.uid), backend, **options)
+        self._read_edits()
+        return made
+
     def _retag(self, tags: Sequence[str]) -> None:
         from gitlumo import editing
 

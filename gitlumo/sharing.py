@@ -18,9 +18,10 @@ import time
 from abc import abstractmethod
 from collections.abc import Iterator
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gitlumo import privacy, values
+from gitlumo.errors import LumoError, UsageError
 from gitlumo.recorded import OPEN
 from gitlumo.silence import Silence
 from gitlumo.store import layout
@@ -69,6 +70,21 @@ class Sharing(Writing):
                 self._publish("checkpoint")
             if push:
                 self._share_on(asked=True)
+
+    def backup(self, backend: str = "github", **options: Any) -> dict[str, Any] | None:
+        """See :meth:`gitlumo.recorded.Recorded.backup`; while the run is recorded, what fails is a warning."""
+        if self._mode != OPEN:
+            return super().backup(backend, **options)
+        if not self._writing("backup()") or isinstance(self._journal, Silence):
+            return None
+        self.checkpoint()
+        try:
+            return super().backup(backend, **options)
+        except UsageError:
+            raise
+        except (LumoError, OSError) as error:
+            self._warn(f"{self.label} could not be backed up: {privacy.public_text(str(error), None)}")
+            return None
 
     @abstractmethod
     def _publish(self, kind: str) -> bool:

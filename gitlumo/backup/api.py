@@ -1,8 +1,8 @@
 """GitHub, through PyGithub: issues, comments and labels, and what it refuses in words that say what to type next.
 
 Whoever asks can tell three endings of a write apart: it was done, it was not (:class:`Refused`, :class:`Waited`), or
-nobody knows (:class:`Unanswered`). Only reads and edits of what is there are sent again by themselves, since making
-something twice makes two of it.
+nobody knows (:class:`Unanswered`). Only reads and edits of what is there are sent again by themselves: making something
+twice makes two of it.
 """
 
 from __future__ import annotations
@@ -20,12 +20,13 @@ from typing import Any, TypeVar
 import requests
 from github import Auth, Github
 from github.GithubException import GithubException
-from urllib3.util import Retry
 
 from gitlumo.backup.address import Address
 from gitlumo.errors import RemoteError
 
 TIMEOUT = 30  # seconds
+ATTEMPTS = 4
+PAUSE = 0.5  # seconds, doubled each time, before what was not answered is asked again
 LONGEST_WAIT = 3700  # seconds: GitHub's hour, and a little
 RESERVE = 20  # requests of the hour that are left to others
 SECONDARY = 60  # seconds to wait at a secondary limit that does not say how long
@@ -112,28 +113,19 @@ class Client:
             pace: Of writes.
             tell: Takes a line that says for what is waited.
         """
-        again = Retry(
-            total=3,
-            redirect=0,
-            other=0,
-            backoff_factor=0.3,
-            status_forcelist=_GATEWAY,
-            allowed_methods=frozenset({"GET", "PATCH"}),
-            raise_on_status=False,
-            respect_retry_after_header=False,
-        )
         self._github = Github(
             auth=Auth.Token(token),
             base_url=address.api,
             timeout=TIMEOUT,
             user_agent="gitlumo",
             per_page=100,
-            retry=again,
+            retry=None,  # PyGithub's own would send a POST again (docs/design/decisions.md)
             seconds_between_requests=None,
             seconds_between_writes=None,
+            lazy=True,
         )
-        self.address, self._pace, self._tell = address, pace, tell
-        self._repo = self._github.get_repo(address.repo, lazy=True)
+        self._pace, self._tell = pace, tell
+        self._go_to(address)
         self._date: float | None = None  # GitHub's clock when it was last heard
 
     def close(self) -> None:
@@ -146,16 +138,19 @@ class Client:
         Raises:
             RemoteError: If it cannot be seen, or has no issues.
         """
-        repo = self._read(f"see {self.address.repo}", lambda: self._github.get_repo(self.address.repo))
-        if not repo.has_issues:
+        has_issues, name = self._read(f"see {self.address.repo}", lambda: (self._repo.has_issues, self._repo.full_name))
+        if not has_issues:
             raise Refused(_no_issues(self.address))
-        self._repo, self.address = repo, Address(self.address.api, repo.full_name)
+        self._go_to(Address(self.address.api, name))
         return self.address
+
+    def _go_to(self, address: Address) -> None:
+        self.address = address
+        self._repo = self._github.get_repo(address.repo)
 
     def follow(self, other: Client) -> None:
         """Ask the repository that another client has settled on."""
-        self.address = other.address
-        self._repo = self._github.get_repo(other.address.repo, lazy=True)
+        self._go_to(other.address)
 
     def issues(self, label: str, since: float | None = None) -> Iterator[Issue]:
         """The issues of a label, open and closed, the newest first.
@@ -203,20 +198,39 @@ class Client:
         Raises:
             RemoteError: See the module.
         """
-        made = self._write(
-            "make an issue",
-            lambda: self._repo.create_issue(title=title, body=body, labels=list(labels), **more),
-        )
-        return self._issue(made)
+
+        def call() -> Any:
+            made = self._repo.create_issue(title=title, body=body, labels=list(labels), **more)
+            return self._answered(made)
+
+        return self._issue(self._write("make an issue", call))
 
     def edit(self, issue: Issue, **changes: Any) -> Issue:
         """Change an issue: ``title``, ``body``, ``state``, ``state_reason``, ``labels``."""
-        self._write(f"edit #{issue.number}", lambda: issue.handle.edit(**changes))
-        return self._issue(issue.handle)
+
+        def call() -> Any:
+            issue.handle.edit(**changes)
+            return self._answered(issue.handle)
+
+        return self._issue(self._write(f"edit #{issue.number}", call, again=True))
+
+    def _answered(self, handle: T, key: str = "number") -> T:
+        """What PyGithub has made of an answer to a write, if it is one: it takes any, and does not follow a 307.
+
+        Raises:
+            Refused: If the repository or the issue has moved.
+            Unanswered: If something else has answered.
+        """
+        data: Any = handle.raw_data  # type: ignore[attr-defined]
+        if isinstance(data.get(key), int):
+            return handle
+        if "message" in data:
+            raise Refused(f"{self.address.repo}, or its issue, has just moved: {data['message']}; try again")
+        raise Unanswered(f"what answers for {self.address.host} is not GitHub; does the network ask for a login?")
 
     def add_comment(self, issue: Issue, body: str) -> None:
         """Comment on an issue."""
-        self._write(f"comment on #{issue.number}", lambda: issue.handle.create_comment(body))
+        self._write(f"comment on #{issue.number}", lambda: self._answered(issue.handle.create_comment(body), "id"))
 
     def delete_comment(self, issue: Issue, comment: Comment) -> None:
         """Delete a comment of ours."""
@@ -257,14 +271,23 @@ class Client:
         )
 
     def _read(self, what: str, call: Callable[[], T]) -> T:
-        while True:
+        return self._again(what, call)
+
+    def _write(self, what: str, call: Callable[[], T], *, again: bool = False) -> T:
+        """Write, at the pace; ``again``: what is the same when it is done twice."""
+        return self._pace.write(lambda: self._again(what, call) if again else self._ask(what, call))
+
+    def _again(self, what: str, call: Callable[[], T]) -> T:
+        """Ask until there is an answer, some times."""
+        for attempt in itertools.count():
             try:
                 return self._ask(what, call)
-            except Waited:
-                continue
-
-    def _write(self, what: str, call: Callable[[], T]) -> T:
-        return self._pace.write(lambda: self._ask(what, call))
+            except (Waited, Unanswered) as error:
+                if attempt + 1 == ATTEMPTS:
+                    raise
+                if isinstance(error, Unanswered):
+                    time.sleep(PAUSE * 2**attempt)
+        raise AssertionError("unreachable")
 
     def _ask(self, what: str, call: Callable[[], T]) -> T:
         self._spare()
@@ -280,6 +303,10 @@ class Client:
             raise Unanswered(
                 f"{self.address.host} did not answer when it was to {what}: {_why(error)}\n"
                 "the same command again goes on where this one stopped"
+            ) from None
+        except (TypeError, AttributeError, ValueError) as error:  # PyGithub's, of something that GitHub never answers
+            raise Unanswered(
+                f"what answers for {self.address.host} is not GitHub ({error}); it was to {what}"
             ) from None
         except RuntimeError as error:  # PyGithub's, of a redirection to another server
             raise Refused(f"could not {what}: {error}\nsee:  git config lumo.githubUrl") from None

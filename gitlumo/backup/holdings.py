@@ -8,10 +8,10 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from gitlumo import editing, values
-from gitlumo.backup import address, fitting, issue, parcel, whereabouts
+from gitlumo.backup import address, draft, fitting, issue, parcel, whereabouts
 from gitlumo.backup.address import Address
 from gitlumo.backup.api import Client, Gone, Issue
-from gitlumo.backup.draft import LABEL
+from gitlumo.backup.draft import LABEL, Draft
 from gitlumo.backup.parcel import Parcel
 from gitlumo.backup.restoring import Backup
 from gitlumo.errors import FormatError, LumoError

@@ -7,6 +7,7 @@ and a mention or a reference in them is broken, so that nobody is called.
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -21,8 +22,8 @@ MAX_PACKAGES = 300
 MAX_VALUE = 120
 MAX_NOTE = 8000
 _CURVE = 24
-_JOINER = "\u2060"  # seen by nobody, and enough to break a mention
-_CALLS = re.compile(r"(?<![`\w])@(?=\w)|#(?=\d)|\bGH-(?=\d)")
+_JOINER = "\u2060"  # seen by nobody, and enough to break a mention, a reference or a tag
+_CALLS = re.compile(r"(?<![`\w])@(?=\w)|#(?=\d)|\bGH-(?=\d)|<(?=[A-Za-z/!?])")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
 
@@ -61,7 +62,7 @@ def text(run: Parcel, masked: Iterable[str], lost: Mapping[str, Any], commit_url
         _environment(facts),
         _not_here(masked, lost),
     ]
-    return "\n".join(f"{block}\n" for block in blocks if block)
+    return "\n".join(f"{block.rstrip()}\n" for block in blocks if block)
 
 
 def _head(run: Parcel, facts: Mapping[str, Any], commit_url: str | None) -> str:
@@ -73,7 +74,7 @@ def _head(run: Parcel, facts: Mapping[str, Any], commit_url: str | None) -> str:
     commit = git.get("commit") if isinstance(git, dict) else None
     if isinstance(commit, str) and re.fullmatch(r"[0-9a-f]{40,64}", commit):
         lines.append(f"Code: {_commit(commit, commit_url)}{_made_on(git, commit_url)}")
-    command = " ".join(map(str, facts["execute"].get("exec_argv") or ()))
+    command = _command(facts)
     if command:
         lines.append(f"Command: {code(command, 400)}")
     if facts["tags"]:
@@ -83,6 +84,12 @@ def _head(run: Parcel, facts: Mapping[str, Any], commit_url: str | None) -> str:
         lines.append(f"It failed with {code(exception.get('type'))}: {code(exception.get('message'), 400)}")
     lines.append("Again here: `git lumo restore` and the address of this page")
     return "\n".join(f"* {line}" if n else f"{line}\n" for n, line in enumerate(lines)) + "\n"
+
+
+def _command(facts: Mapping[str, Any]) -> str:
+    obj = facts["pinfo"].get("obj")
+    argv = (obj.get("argv") if isinstance(obj, dict) else None) or facts["execute"].get("exec_argv")
+    return shlex.join(map(str, argv)) if isinstance(argv, list) else ""
 
 
 def _commit(commit: str, url: str | None) -> str:

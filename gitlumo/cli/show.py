@@ -169,7 +169,7 @@ def sections(
         lineage: Which run it repeats, and which repeat it.
     """
     run = found.record.properties
-    yield "", [*_head(run, has_code), *lineage, *_backups(run["backup"])]
+    yield "", [*_head(run, has_code), *lineage, *_backups(run, found.record.progress.get("restored"))]
     yield "note", str(run["note"]).rstrip("\n").split("\n") if run["note"] else []
     yield "params", _pairs({key: facts.number(value) for key, value in columns.flat(run["params"]).items()})
     yield "metrics", list(_metrics(found, run["metrics"]))
@@ -247,10 +247,26 @@ def _head(run: Mapping[str, Any], has_code: Callable[[str], bool]) -> Iterator[s
         yield f"seed      {run['seed']}" + (f" ({run['seed_from']})" if run.get("seed_from") else "")
 
 
-def _backups(backups: Mapping[str, Any]) -> Iterator[str]:
-    for at, value in backups.items():
-        where = " ".join(str(item) for item in _map(value).values())
+def _backups(run: Mapping[str, Any], restored: object) -> Iterator[str]:
+    """Where a run is backed up, and what one that came from there lacks."""
+    for at, value in run["backup"].items():
+        found = _map(value)
+        where = " ".join(str(item) for item in found.values())
+        if found.get("backend") == "github":
+            where = f"https://{found.get('host') or 'github.com'}/{found.get('repo')}/issues/{found.get('number')}"
         yield shorten(f"backup    {at.partition('~')[0].replace('T', ' ')} {where}".rstrip(), VALUE_WIDTH)
+    if restored:
+        lost = _map(run.get("restored"))
+        history = _map(lost.get("history"))
+        names = [str(_map(each).get("path")) for each in _list(lost.get("left_out"))]
+        lacks = [
+            *([f"{history.get('lines')} lines of its history alone"] if history else []),
+            *([f"without {', '.join(names)}"] if names else []),
+            *([f"masked: {', '.join(map(str, _list(lost['masked'])))}"] if lost.get("masked") else []),
+            *map(str, _list(lost.get("forced"))),
+        ]
+        told = f" ({'; '.join(lacks)})" if lacks else ""
+        yield shorten(f"restored  from a backup{told}", VALUE_WIDTH)
 
 
 def _word(word: object) -> str:

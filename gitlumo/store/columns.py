@@ -38,6 +38,7 @@ FIELDS = {
     "git.branch": "the branch that was checked out",
     "exception": "the type of the exception that ended it",
     "rerun.from": "the uid of the run that it repeats",
+    "backup": "the issue in which it is backed up",
 }
 TIMES = frozenset({"start", "end"})
 PARAMS, METRICS = "params.", "metrics."
@@ -82,6 +83,7 @@ def columns_of(run: Record) -> dict[str, Column]:
         "git.branch": git.get("branch"),
         "exception": _map(run.info("exception")).get("type"),
         "rerun.from": _map(edited["rerun"]).get("from"),
+        "backup": _backup(edited["backup"]),
     }
     result: dict[str, Column] = {key: value for key, value in found.items() if value is not None}
     for key, value in flat(run.info("params")).items():
@@ -126,6 +128,14 @@ def _command(argv: object) -> str | None:
     import shlex
 
     return shlex.join(map(str, argv)) if isinstance(argv, list) and argv else None
+
+
+def _backup(backups: object) -> str | None:
+    """Where the latest backup is, as ``git lumo restore`` takes it."""
+    latest = _map(list(_map(backups).values() or [None])[-1])
+    repo, number = latest.get("repo"), latest.get("number")
+    is_issue = latest.get("backend") == "github" and isinstance(repo, str) and isinstance(number, int)
+    return f"github:{repo}#{number}" if is_issue else None
 
 
 def same(a: object, b: object) -> bool:

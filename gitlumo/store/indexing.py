@@ -29,7 +29,7 @@ BATCH = 2000  # runs
 _ATTEMPTS = 5
 _SCHEMA = f"""
 PRAGMA application_id = {MARK};
-PRAGMA user_version = 2;
+PRAGMA user_version = 3;
 CREATE TABLE meta (tips TEXT NOT NULL, made TEXT NOT NULL, last INTEGER NOT NULL);
 CREATE TABLE run (id INTEGER PRIMARY KEY, place TEXT NOT NULL UNIQUE, tree BLOB NOT NULL, uid TEXT, start REAL,
                   trouble TEXT);

@@ -1,0 +1,76 @@
+"""``exp.backup(...)``: what the verb does, for one run, from Python."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable
+from typing import Any
+
+from gitlumo import editing
+from gitlumo.backup import address
+from gitlumo.config import read_settings
+from gitlumo.errors import StateError, UsageError
+from gitlumo.git.repository import open_repository
+from gitlumo.home import Home
+from gitlumo.store.query import Found
+from gitlumo.store.record import Record
+
+
+def back_up(
+    lumo_dir: str | None,
+    run: tuple[str, str, str],
+    backend: str,
+    repo: str | None = None,
+    access_token: str | None = None,
+    update: bool = True,
+    labels: Iterable[str] = (),
+    keep_open: bool = False,
+    milestone: str | None = None,
+    assignees: Iterable[str] = (),
+) -> dict[str, Any]:
+    """Back a run up; see :meth:`gitlumo.Experiment.backup`.
+
+    Args:
+        lumo_dir: gitlumo's folder in the git common dir.
+        run: Its exp_name, test_name and uid.
+        backend: ``github``.
+        repo: ``owner/name``.
+        access_token: The token.
+        update: Whether an issue that is there is brought up to date.
+        labels: More labels.
+        keep_open: Whether the issue of a run that has ended stays open.
+        milestone: The title of one.
+        assignees: Names of users.
+    """
+    if backend != "github":
+        raise UsageError(f"backup({backend!r}): the backend can be 'github'")
+    if isinstance(labels, str) or isinstance(assignees, str):
+        raise UsageError("backup(): labels and assignees are lists of strings")
+    exp_name, test_name, uid = run
+    if lumo_dir is None:
+        raise StateError(f"{exp_name}/{test_name} was read from a folder of no repository, so its ledger is not known")
+    from gitlumo.backup.api import Client, Pace
+    from gitlumo.backup.issues import Backups, Options
+
+    repository = open_repository(os.path.dirname(lumo_dir))
+    home = Home(repository, read_settings(repository.config))
+    place = address.find(home, repo)
+    client = Client(place, access_token or address.token(home, place), Pace(home.settings.github_pause), _tell)
+    try:
+        files = editing.published(home.ledger, uid, (exp_name, test_name))
+        if files is None:
+            raise StateError(f"{exp_name}/{test_name} is not published yet; type 'git lumo status'")
+        found = Found(exp_name, test_name, f"{exp_name}/{test_name}", Record(files.read, files.paths, exp_name))
+        backups = Backups(home, client, Options(update, tuple(labels), keep_open, milestone, tuple(assignees)))
+        backups.look([found])
+        done = backups.back_up(found)
+        return {"backend": backend, "repo": done.repo, "number": done.number, "url": done.url, "did": done.what,
+                "masked": list(done.masked)}  # fmt: skip
+    finally:
+        client.close()
+        repository.close()
+
+
+def _tell(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
