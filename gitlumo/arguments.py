@@ -107,3 +107,24 @@ def appended(key: str, old: Any, new: values.Json) -> values.Json:
     if isinstance(before, list):
         return before + (new if isinstance(new, list) else [new])
     raise InvalidValue(f"{key}: a {type(new).__name__} cannot be added to a {type(before).__name__}")
+
+
+def check_backend(backend: object) -> None:
+    """See that runs can be backed up there.
+
+    Raises:
+        InvalidValue: If not.
+    """
+    if backend != "github":
+        raise InvalidValue(f"backup({backend!r}): the backend can be 'github'; for files there is git lumo backup --to")
+
+
+def check_names(**lists: object) -> None:
+    """See that arguments are lists of strings.
+
+    Raises:
+        InvalidValue: For one that is not; names it.
+    """
+    for name, given in lists.items():
+        if not isinstance(given, (list, tuple)) or not all(isinstance(item, str) for item in given):
+            raise InvalidValue(f"{name} must be a list of strings, not {given!r}")

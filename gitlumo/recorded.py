@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
-from gitlumo import ids
+from gitlumo import arguments, ids
 from gitlumo.config import Settings
 from gitlumo.errors import InvalidName, InvalidValue, LumoError, StateError
 from gitlumo.store.journal import Folder, home_of
@@ -201,26 +201,48 @@ class Recorded:
         if edit:
             self._edit(UNDO, edit.id)
 
-    def backup(self, backend: str = "github", **options: Any) -> dict[str, Any] | None:
+    def backup(
+        self,
+        backend: str = "github",
+        repo: str | None = None,
+        access_token: str | None = None,
+        update: bool = True,
+        labels: Sequence[str] = (),
+        *,
+        keep_open: bool = False,
+        milestone: str | None = None,
+        assignees: Sequence[str] = (),
+    ) -> dict[str, Any] | None:
         """Keep the run as it is now elsewhere: as an issue on GitHub, one a run, which later calls bring up to date.
 
         Args:
             backend: ``github``.
-            **options: ``repo`` (``owner/name``; else lumo.githubRepo or the remote's), ``access_token`` (else
-                ``GITHUB_TOKEN``, ``GH_TOKEN`` or git's credential helper), ``update`` (whether an issue that is there
-                is brought up to date; True), ``labels`` (more labels), ``keep_open`` (whether the issue of a run that
-                has ended stays open; False), ``milestone`` (a title), ``assignees`` (names).
+            repo: ``owner/name``; None: lumo.githubRepo, or the remote's.
+            access_token: None: ``GITHUB_TOKEN``, ``GH_TOKEN``, or what git's credential helper knows.
+            update: Whether an issue that is there is brought up to date.
+            labels: More labels.
+            keep_open: Whether the issue of a run that has ended stays open.
+            milestone: The title of one, for a new issue.
+            assignees: Names of users, for a new issue.
 
         Returns:
             ``{"backend", "repo", "number", "url", "did", "masked"}``; ``did`` is ``new``, ``updated`` or ``unchanged``,
             ``masked`` lists where secrets were masked. None: while the run is being recorded, if it could not be done.
 
         Raises:
+            InvalidValue: For a backend that there is not, or labels that are no strings.
             LumoError: If it could not be done, or it is not known whether it was; calling again goes on.
         """
+        arguments.check_backend(backend)
+        arguments.check_names(labels=labels, assignees=assignees)
+        options = {"update": update, "keep_open": keep_open, "milestone": milestone}
+        lists = {"labels": tuple(labels), "assignees": tuple(assignees)}
+        return self._back_up(repo=repo, access_token=access_token, **options, **lists)
+
+    def _back_up(self, **options: Any) -> dict[str, Any] | None:
         from gitlumo.backup.calls import back_up
 
-        made = back_up(self._lumo_dir, (self.exp_name, str(self.test_name), self.uid), backend, **options)
+        made = back_up(self._lumo_dir, (self.exp_name, str(self.test_name), self.uid), **options)
         self._read_edits()
         return made
 

@@ -21,7 +21,6 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from gitlumo import privacy, values
-from gitlumo.errors import LumoError, UsageError
 from gitlumo.recorded import OPEN
 from gitlumo.silence import Silence
 from gitlumo.store import layout
@@ -71,20 +70,15 @@ class Sharing(Writing):
             if push:
                 self._share_on(asked=True)
 
-    def backup(self, backend: str = "github", **options: Any) -> dict[str, Any] | None:
-        """See :meth:`gitlumo.recorded.Recorded.backup`; while the run is recorded, what fails is a warning."""
+    def _back_up(self, **options: Any) -> dict[str, Any] | None:
+        """While the run is recorded, what fails is a warning."""
         if self._mode != OPEN:
-            return super().backup(backend, **options)
-        if not self._writing("backup()") or isinstance(self._journal, Silence):
-            return None
-        self.checkpoint()
-        try:
-            return super().backup(backend, **options)
-        except UsageError:
-            raise
-        except (LumoError, OSError) as error:
-            self._warn(f"{self.label} could not be backed up: {privacy.public_text(str(error), None)}")
-            return None
+            return super()._back_up(**options)
+        if self._writing("backup()") and not isinstance(self._journal, Silence):
+            self.checkpoint()
+            with self._safely("Backup"):
+                return super()._back_up(**options)
+        return None
 
     @abstractmethod
     def _publish(self, kind: str) -> bool:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable
 from typing import Any
 
 from gitlumo import editing
 from gitlumo.backup import address
 from gitlumo.config import read_settings
-from gitlumo.errors import StateError, UsageError
+from gitlumo.errors import StateError
 from gitlumo.git.repository import open_repository
 from gitlumo.home import Home
 from gitlumo.store.query import Found
@@ -20,21 +19,20 @@ from gitlumo.store.record import Record
 def back_up(
     lumo_dir: str | None,
     run: tuple[str, str, str],
-    backend: str,
-    repo: str | None = None,
-    access_token: str | None = None,
-    update: bool = True,
-    labels: Iterable[str] = (),
-    keep_open: bool = False,
-    milestone: str | None = None,
-    assignees: Iterable[str] = (),
+    *,
+    repo: str | None,
+    access_token: str | None,
+    update: bool,
+    labels: tuple[str, ...],
+    keep_open: bool,
+    milestone: str | None,
+    assignees: tuple[str, ...],
 ) -> dict[str, Any]:
     """Back a run up; see :meth:`gitlumo.Experiment.backup`.
 
     Args:
         lumo_dir: gitlumo's folder in the git common dir.
         run: Its exp_name, test_name and uid.
-        backend: ``github``.
         repo: ``owner/name``.
         access_token: The token.
         update: Whether an issue that is there is brought up to date.
@@ -43,10 +41,6 @@ def back_up(
         milestone: The title of one.
         assignees: Names of users.
     """
-    if backend != "github":
-        raise UsageError(f"backup({backend!r}): the backend can be 'github'")
-    if isinstance(labels, str) or isinstance(assignees, str):
-        raise UsageError("backup(): labels and assignees are lists of strings")
     exp_name, test_name, uid = run
     if lumo_dir is None:
         raise StateError(f"{exp_name}/{test_name} was read from a folder of no repository, so its ledger is not known")
@@ -62,10 +56,10 @@ def back_up(
         if files is None:
             raise StateError(f"{exp_name}/{test_name} is not published yet; type 'git lumo status'")
         found = Found(exp_name, test_name, f"{exp_name}/{test_name}", Record(files.read, files.paths, exp_name))
-        backups = Backups(home, client, Options(update, tuple(labels), keep_open, milestone, tuple(assignees)))
+        backups = Backups(home, client, Options(update, labels, keep_open, milestone, assignees))
         backups.look([found])
         done = backups.back_up(found)
-        return {"backend": backend, "repo": done.repo, "number": done.number, "url": done.url, "did": done.what,
+        return {"backend": "github", "repo": done.repo, "number": done.number, "url": done.url, "did": done.what,
                 "masked": list(done.masked)}  # fmt: skip
     finally:
         client.close()
