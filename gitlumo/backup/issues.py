@@ -120,7 +120,7 @@ class Backups(Holdings):
             there = self._make(whereabouts.with_edit(run, edit))
         kept = there[0]
         for other in there[1:]:
-            self._take(self._client.edit(other, **_emptied(uid, kept.number)))
+            self._take(self._client.edit(other, **_emptied(uid, kept.number, other.body)))
         run = self._with_its_edit(run, kept, edit)
         changed, plan = False, None
         if is_new or self._options.update:
@@ -263,8 +263,8 @@ class Backups(Holdings):
                 self._home.ledger.look_after()
 
 
-def _emptied(uid: str, number: int) -> dict[str, Any]:
-    return {"body": issue.emptied(uid, number), "state": "closed", "state_reason": "not_planned"}
+def _emptied(uid: str, number: int, former: str) -> dict[str, Any]:
+    return {"body": issue.emptied(uid, number, former), "state": "closed", "state_reason": "not_planned"}
 
 
 def _is_whole(uid: str, texts: Sequence[str]) -> bool:
