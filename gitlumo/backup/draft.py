@@ -79,13 +79,14 @@ def of(run: Parcel, place: Address, root: str | None, code: Address | None) -> D
         LumoError: If the run is too large for an issue.
     """
     hidden, masked = masking.masked(whereabouts.numbered(run, place, None), root)
-    record, lost = fitting.fit(hidden, masked)
+    fitted, lost = fitting.fit(hidden, masked)
+    record = fitting.to_bytes(fitted.files, lost)
     state = run.record.state
     return Draft(
         run.identity.uid,
         page.name(hidden),
         page.title(hidden),
-        page.text(hidden, masked, lost, f"{code.web}/commit/" if code else None),
+        page.text(fitted, masked, lost, f"{code.web}/commit/" if code else None),
         fitting.compress(record),
         issue.digest_of(record),
         (LABEL, f"{LABEL}:{run.identity.exp_name}"[:_MAX_LABEL], state),

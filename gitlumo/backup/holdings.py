@@ -203,7 +203,7 @@ def decode(uid: str, parts: Sequence[issue.Part], *, force: bool) -> tuple[Parce
         problem = "its record is not the one that was written: the digest is another"
     if problem and not force:
         raise FormatError(problem)
-    run, lost = fitting.from_bytes(record, "its record")
+    run, lost = fitting.from_bytes(record, "its record", damaged=bool(problem))
     if run.identity.uid != uid:
         raise FormatError(f"its record is that of another run: its uid is {run.identity.uid}")
     if problem:
