@@ -86,7 +86,7 @@ def _head(run: Parcel, facts: Mapping[str, Any], commit_url: str | None) -> str:
     exception = facts["exception"]
     if isinstance(exception, dict):
         lines.append(f"It failed with {code(exception.get('type'))}: {code(exception.get('message'), MAX_TEXT)}")
-    lines.append("Again here: `git lumo restore` and the address of this page")
+    lines.append("To have it again: `git lumo restore` and the address of this page")
     return "\n".join(f"* {line}" if n else f"{line}\n" for n, line in enumerate(lines)) + "\n"
 
 

@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import html.parser
 import re
+import struct
+import zlib
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gitlumo import sparkline, values
-from gitlumo.backup import issue, page
+from gitlumo.backup import draft, issue, page
+from gitlumo.backup.address import PUBLIC, Address
 from gitlumo.store import layout
 from tests.backup.parcels import edit, made
+from tests.backup.rendering import WIDTH, screenshot
 from tests.backup.rendering import html as rendered
+
+DOCS = Path(__file__).parents[2] / "docs"
 
 COMMIT, HEAD = "06f31c3b9d38" + "0" * 28, "9a427b4de5df" + "0" * 28
 CURVE = sparkline.draw([1 / (n + 1) for n in range(20)], 24)
@@ -234,3 +241,31 @@ def test_code_of_other_kinds():
     assert f"* Code: [`{COMMIT[:12]}`]({URL}{COMMIT}), on the branch `main`\n" in clean
     assert "Code:" not in page.text(digits(git={"commit": "main"}), (), {}, URL)
     assert f"* Code: `{COMMIT[:12]}`, a snapshot" in page.text(digits(), (), {}, None)
+
+
+def pixels(png):
+    """Width, height and the number of different rows of a picture."""
+    assert png.startswith(b"\x89PNG\r\n\x1a\n")
+    at, data, sizes = 8, b"", (0, 0, 0, 0)
+    while at < len(png):
+        (length,), kind = struct.unpack(">I", png[at : at + 4]), png[at + 4 : at + 8]
+        chunk = png[at + 8 : at + 8 + length]
+        if kind == b"IHDR":
+            sizes = struct.unpack(">IIBB", chunk[:10])
+        data += chunk if kind == b"IDAT" else b""
+        at += 12 + length
+    width, height, depth, colours = sizes
+    row = 1 + width * depth // 8 * {2: 3, 6: 4, 3: 1, 0: 1}[colours]
+    raw = zlib.decompress(data)
+    assert len(raw) == row * height
+    return width, height, len({raw[n * row : (n + 1) * row] for n in range(height)})
+
+
+def test_it_can_be_looked_at(tmp_path):
+    text = draft.of(digits(), Address(PUBLIC, "ada/digits"), None, Address(PUBLIC, "ada/digits")).texts()[0]
+    screenshot(text, tmp_path / "issue.png")
+    for path in (tmp_path / "issue.png", DOCS / "images/backup-issue.png"):
+        width, height, different = pixels(path.read_bytes())
+        assert width == WIDTH
+        assert 600 < height < 1200
+        assert different > 150
