@@ -21,12 +21,12 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from gitlumo import privacy, values
+from gitlumo.picturing import Picturing
 from gitlumo.recorded import OPEN
 from gitlumo.silence import Silence
 from gitlumo.store import layout
 from gitlumo.store.frozen import Frozen
 from gitlumo.store.journal import TEMPORARY, write_whole
-from gitlumo.writing import Writing
 
 if TYPE_CHECKING:
     from gitlumo.store.journal import Folder
@@ -41,7 +41,7 @@ _PROGRESS = layout.info_path("progress")
 _SHARED = TEMPORARY + "shared"  # marks a folder whose run was shared while it ran: its end is to be pushed as well
 
 
-class Sharing(Writing):
+class Sharing(Picturing):
     """The sharing half of an experiment."""
 
     ledger: Ledger
