@@ -10,7 +10,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import BinaryIO
+from typing import IO, cast
 
 from gitlumo.errors import FormatError, GitError
 from gitlumo.git import process
@@ -43,33 +43,38 @@ class Header:
     size: int = 0
 
 
-def read_header(path: str) -> Header:
+def read_header(path: str, name: str | None = None) -> Header:
     """The header of a bundle.
+
+    Args:
+        path: The file.
+        name: What to call it in errors.
 
     Raises:
         FormatError: If the file is none, or one that git could not take here.
         OSError: If it cannot be read.
     """
+    name = name or path
     with open(path, "rb") as source:
         version = _SIGNATURES.get(source.readline(64))
         if version is None:
-            raise FormatError(f"{path} is no git bundle")
+            raise FormatError(f"{name} is no git bundle")
         hash_name, refs, needs = "sha1", dict[str, str](), dict[str, str]()
         while (line := os.fsdecode(source.readline(4096))) != "\n":
             found = _LINE.fullmatch(line[:-1])
             if not line.endswith("\n") or source.tell() > MAX_HEADER or not (found or line.startswith("@")):
-                raise FormatError(f"{path} is a damaged git bundle: {line[:80]!r} stands in its header")
+                raise FormatError(f"{name} is a damaged git bundle: {line[:80]!r} stands in its header")
             if found:
                 into, key = (needs, found[2]) if found[1] else (refs, found[3] or "")
                 into[key] = (found[3] or "") if found[1] else found[2]
             elif version == 3 and line in ("@object-format=sha1\n", "@object-format=sha256\n"):
                 hash_name = line[len("@object-format=") : -1]
             else:
-                raise FormatError(f"{path} is a git bundle that needs {line[1:-1]!r}, which gitlumo does not know")
+                raise FormatError(f"{name} is a git bundle that needs {line[1:-1]!r}, which gitlumo does not know")
         return Header(hash_name, refs, needs, source.tell())
 
 
-def write(repository: Repository, out: BinaryIO, header: Header, *, steady: bool = False) -> None:
+def write(repository: Repository, out: IO[bytes], header: Header, *, steady: bool = False) -> None:
     """Write a bundle.
 
     Args:
@@ -137,17 +142,25 @@ def _aside(repository: Repository) -> Iterator[tuple[list[str], dict[str, str]]]
 
 @contextlib.contextmanager
 def _folder(repository: Repository) -> Iterator[str]:
-    """A folder for a while; in a repository that cannot be written, the system's."""
-    place: str | None = os.path.join(repository.location.lumo_dir, "tmp")
-    try:
-        os.makedirs(place or "", exist_ok=True)
-        folder = tempfile.mkdtemp(prefix=f"bundle-{os.getpid()}-", dir=place)
-    except OSError:
-        folder = tempfile.mkdtemp(prefix="gitlumo-bundle-")
+    """A folder for a while."""
+    folder = tempfile.mkdtemp(prefix=f"bundle-{os.getpid()}-", dir=_place(repository))
     try:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def scratch_file(repository: Repository) -> IO[bytes]:
+    """A file for a while."""
+    return cast(IO[bytes], tempfile.NamedTemporaryFile(prefix=f"bundle-{os.getpid()}-", dir=_place(repository)))
+
+
+def _place(repository: Repository) -> str | None:
+    """The repository's own disk, which is large enough; None, the system's folder, where it cannot be written."""
+    place = os.path.join(repository.location.lumo_dir, "tmp")
+    with contextlib.suppress(OSError):
+        os.makedirs(place, exist_ok=True)
+    return place if os.access(place, os.W_OK) else None
 
 
 @dataclass(frozen=True)
@@ -166,8 +179,13 @@ class Unpacked:
 
 
 @contextlib.contextmanager
-def unpacked(repository: Repository, path: str) -> Iterator[Unpacked]:
+def unpacked(repository: Repository, path: str, name: str | None = None) -> Iterator[Unpacked]:
     """Unpack a bundle, and see that it is whole; what nobody has moved away then goes.
+
+    Args:
+        repository: Where it is to go.
+        path: The file.
+        name: What to call it in errors.
 
     Raises:
         FormatError: If it is damaged, or is of another format of objects.
@@ -175,14 +193,15 @@ def unpacked(repository: Repository, path: str) -> Iterator[Unpacked]:
         GitError: If it cannot be unpacked.
         OSError: If it cannot be read.
     """
-    header = read_header(path)
+    name = name or path
+    header = read_header(path, name)
     here = repository.location.hash_name
     if header.hash_name != here:
-        raise FormatError(f"{path} names its objects by {header.hash_name}, and this repository by {here}")
+        raise FormatError(f"{name} names its objects by {header.hash_name}, and this repository by {here}")
     repository.objects.refresh()
     lacking = {id: said for id, said in header.needs.items() if not _is_here(repository, id)}
     if lacking:
-        raise MissingNeeds(path, lacking)
+        raise MissingNeeds(name, lacking)
     with _folder(repository) as folder:
         env = process.environment(
             {
@@ -197,13 +216,13 @@ def unpacked(repository: Repository, path: str) -> Iterator[Unpacked]:
             try:
                 _stream([*git, "index-pack", "--stdin", "--fix-thin"], env, stdin=source.fileno())
             except GitError as error:
-                raise FormatError(f"{path} is damaged: {error}") from None
+                raise FormatError(f"{name} is damaged: {error}") from None
         words = ["rev-list", "--objects", "--quiet", "--stdin", *_promised(repository), "--not", "--all"]
         tips = "".join(f"{id}^{{commit}}\n" for id in header.refs.values()).encode()
         found = process.run([*git, *words], env=env, stdin=tips, check=False)
         if found.status:
-            raise FormatError(f"{path} is not whole: {found.message}")
-        (index,) = (name for name in os.listdir(os.path.join(folder, "pack")) if name.endswith(".idx"))
+            raise FormatError(f"{name} is not whole: {found.message}")
+        (index,) = (each for each in os.listdir(os.path.join(folder, "pack")) if each.endswith(".idx"))
         seen = Repository(repository.location, quarantine=folder)
         try:
             yield Unpacked(header, seen, os.path.join(folder, "pack", index.removesuffix(".idx")))
@@ -218,10 +237,10 @@ class MissingNeeds(GitError):
         lacking: The commits: id to what the bundle says of it.
     """
 
-    def __init__(self, path: str, lacking: Mapping[str, str]):
+    def __init__(self, name: str, lacking: Mapping[str, str]):
         self.lacking = lacking
         said = "\n".join(f"  {id[:12]} {''.join(c for c in text if c.isprintable())}" for id, text in lacking.items())
-        super().__init__(f"{path} goes on from what is not here yet; restore that first:\n{said}")
+        super().__init__(f"{name} goes on from what is not here yet; restore that first:\n{said}")
 
 
 def _is_here(repository: Repository, commit: str) -> bool:

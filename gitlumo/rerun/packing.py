@@ -76,6 +76,14 @@ def opened(path: str) -> BinaryIO:
     return cast(BinaryIO, zstd().open(path)) if begin == _ZSTD else open(path, "rb")
 
 
+def damages() -> tuple[type[Exception], ...]:
+    """What reading a damaged archive may raise beside Python's own errors of ``gzip``."""
+    try:
+        return (zstd().ZstdError,)
+    except LumoError:
+        return ()
+
+
 def zstd() -> Any:
     """Python's module for Zstandard (RFC 8878).
 

@@ -6,10 +6,10 @@ It is an event as any other. Where both ledgers meet, they join by uid: nothing 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from gitlumo.errors import LumoError
+from gitlumo.errors import FormatError, LumoError
 from gitlumo.git import pack
 from gitlumo.git.objects import Objects, Staging, read_commit
 from gitlumo.git.tips import are_in
@@ -75,25 +75,25 @@ class Selection:
             pack.unkeep(base) if sent else pack.remove_pack(base)
 
     def _make(self, local: str, base: str | None) -> str:
-        commit, base_path = stand_apart(self._home, find(self._home, local, self._wanted), local, base)
+        objects = self._home.repository.objects
+        runs = find(objects, read_commit(objects, local).tree if local else None, self._wanted)
+        commit, base_path = stand_apart(self._home, runs, local, base)
         if base_path:
             self._packs.append(base_path)
         return commit
 
 
-def find(home: Home, local: str, wanted: Sequence[Wanted]) -> list[Run]:
+def find(objects: Objects, tree: str | None, wanted: Sequence[Wanted]) -> list[Run]:
     """Some runs as a ledger has them.
 
     Args:
-        home: The repository here.
-        local: The ledger's tip.
+        objects: Where it is.
+        tree: The ledger's tree.
         wanted: The runs.
 
     Raises:
         LumoError: If it does not have one of them.
     """
-    objects = home.repository.objects
-    tree = read_commit(objects, local).tree if local else None
     places = {place.path: place.tree for place in trees.places(objects, tree)}
     found = []
     for each in wanted:
@@ -123,12 +123,12 @@ def stand_apart(
         code: Their code; None: all of it.
     """
     staging = Staging(home.repository.objects)
-    commits = codes(home, runs, local) if code is None else code
+    commits = codes(home, runs, [local]) if code is None else code
     message = layout.event_message([_event(staging, run) for run in runs])
     return home.ledger.stand_apart(staging, base, runs, message, commits)
 
 
-def codes(home: Home, runs: Sequence[Run], local: str) -> list[str]:
+def codes(home: Home, runs: Sequence[Run], tips: Collection[str], objects: Objects | None = None) -> list[str]:
     """The commits that runs name as their code.
 
     A stranger may have written them there. Only what the ledger itself reaches goes along: never another commit of
@@ -137,13 +137,14 @@ def codes(home: Home, runs: Sequence[Run], local: str) -> list[str]:
     Args:
         home: The repository here.
         runs: The runs.
-        local: The ledger's tip.
+        tips: Of the ledger.
+        objects: Where the runs are, if not in the database alone.
     """
-    staging = Staging(home.repository.objects)
-    named = dict.fromkeys(commit for run in runs if (commit := code_of(staging, run)))
-    if are_in(home.repository, named, local):
-        return list(named)
-    return [commit for commit in named if are_in(home.repository, [commit], local)]
+    there = objects or home.repository.objects
+    named = list(dict.fromkeys(commit for run in runs if (commit := code_of(there, run))))
+    if any(are_in(home.repository, named, tip) for tip in tips):
+        return named
+    return [commit for commit in named if any(are_in(home.repository, [commit], tip) for tip in tips)]
 
 
 def _event(objects: Objects, run: Run) -> tuple[str, str, str]:
@@ -155,7 +156,10 @@ def _event(objects: Objects, run: Run) -> tuple[str, str, str]:
 
 def code_of(objects: Objects, run: Run) -> str | None:
     """The commit that a run names as its code."""
-    git = _record(objects, run).info("git")
+    try:
+        git = _record(objects, run).info("git")
+    except FormatError:
+        return None
     commit = git.get("commit") if isinstance(git, dict) else None
     return commit if isinstance(commit, str) and _ID.fullmatch(commit) else None
 
