@@ -26,7 +26,8 @@ from gitlumo.git.export import File
 
 FORMATS = {"tar": (".tar",), "tar.gz": (".tar.gz", ".tgz"), "tar.zst": (".tar.zst",), "zip": (".zip",)}
 _LEVEL, _ZSTD_LEVEL = 6, 3
-_PART = 1 << 20  # bytes that are read at a time
+_PART = 1 << 18  # bytes that are read at a time
+_JOB = 1 << 21  # bytes that libzstd's thread gets at a time: it keeps some of these in memory
 _GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 _OLDEST, _NEWEST = 315532800, 4294967294  # 1980, the first year that zip knows, to the last second of 32 bits
 
@@ -121,7 +122,8 @@ class _Zstd:
         parameters = module.CompressionParameter
         workers = min(1, parameters.nb_workers.bounds()[1])
         options = {parameters.compression_level: _ZSTD_LEVEL, parameters.checksum_flag: 1}
-        self._compressor = module.ZstdCompressor(options={**options, parameters.nb_workers: workers})
+        threads = {parameters.nb_workers: workers, parameters.job_size: _JOB} if workers else {}
+        self._compressor = module.ZstdCompressor(options={**options, **threads})
 
     def write(self, data: bytes) -> int:
         self._out.write(self._compressor.compress(data))
@@ -131,12 +133,26 @@ class _Zstd:
         self._out.write(self._compressor.flush())
 
 
+class _Counted:
+    """Knows where it is, as ``tarfile`` asks; its own streams copy all once more."""
+
+    def __init__(self, out: Any):
+        self._out, self._at = out, 0
+
+    def write(self, data: bytes) -> int:
+        self._out.write(data)
+        self._at += len(data)
+        return len(data)
+
+    def tell(self) -> int:
+        return self._at
+
+
 def _write_tar(out: Any, members: Iterable[File], moment: int) -> int:
     count = 0
     with tarfile.open(
-        fileobj=out,
-        mode="w|",
-        bufsize=_PART,
+        fileobj=cast(Any, _Counted(out)),
+        mode="w",
         format=tarfile.GNU_FORMAT,
         encoding="utf-8",
         errors="surrogateescape",
