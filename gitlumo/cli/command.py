@@ -30,7 +30,7 @@ VERBS = {
     "checkout": "put the code of a run into a work tree of its own",
     "branch": "make a branch at the code of a run",
     "archive": "pack code and record of a run, ready to run: what one attaches to a paper",
-    "backup": "keep runs as issues on GitHub",
+    "backup": "keep runs elsewhere: as GitHub issues, in a tar, in a git bundle, in another repository",
     "restore": "bring runs back from their backups",
     "push": "share the runs with a remote",
     "pull": "fetch a remote's runs, and join them with the local ones",

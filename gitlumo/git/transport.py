@@ -33,7 +33,9 @@ _MOVED = re.compile(
 _CLONING = re.compile(r"^Cloning into (?:bare repository )?'(.*)'\.\.\.$", re.MULTILINE)
 
 
-def push(repository: Repository, remote: str, commit: str, ref: str, tracking: str, show: Show | None = None) -> None:
+def push(
+    repository: Repository, remote: str, commit: str, ref: str, tracking: str | None, show: Show | None = None
+) -> None:
     """Move a remote's ref to a commit, if that is a fast-forward.
 
     Args:
@@ -41,17 +43,28 @@ def push(repository: Repository, remote: str, commit: str, ref: str, tracking: s
         remote: The remote.
         commit: The commit.
         ref: The ref there.
-        tracking: The remote-tracking ref here, which git moves along, also where no fetch does (a single-branch clone).
+        tracking: The remote-tracking ref here, which git moves along, also where no fetch does (a single-branch clone);
+            None where the remote is an address.
         show: See :data:`Show`.
 
     Raises:
         RemoteMoved: If it is not: the remote has what the commit does not.
         RemoteError: If the remote cannot be reached, or refuses.
     """
-    config = ("-c", f"remote.{remote}.mirror=false", "-c", f"remote.{remote}.fetch=+{ref}:{tracking}")
+    config = ["-c", f"remote.{remote}.mirror=false", "-c", f"remote.{remote}.fetch=+{ref}:{tracking}"]
     alone = ("push", "--no-follow-tags", "--recurse-submodules=no")
     done = _talk(
-        [*repository.git_args, *config, *alone, "--porcelain", *_progress(show), "--", remote, f"{commit}:{ref}"], show
+        [
+            *repository.git_args,
+            *(config if tracking else ()),
+            *alone,
+            "--porcelain",
+            *_progress(show),
+            "--",
+            remote,
+            f"{commit}:{ref}",
+        ],
+        show,
     )
     refused = [line for line in done.out.decode("utf-8", "replace").split("\n") if line.startswith("!")]
     if any(_MOVED.search(line) for line in refused):
@@ -92,6 +105,19 @@ def talk(args: Sequence[str], remote: str, refspecs: Sequence[str], show: Show |
     if done.status != 0:
         error = refusal.error_of(done, remote, (), refusal.FETCH)
         raise NoRemoteRef(str(error)) if "couldn't find remote ref " in done.message else error
+
+
+def tip_of(repository: Repository, address: str, ref: str, show: Show | None = None) -> str | None:
+    """Where a ref of a repository elsewhere is (git-ls-remote(1)); None: there is none.
+
+    Raises:
+        RemoteError: If the repository cannot be reached, or is none.
+    """
+    done = _talk([*repository.git_args, "ls-remote", "--quiet", "--", address, ref], show)
+    if done.status != 0:
+        raise refusal.error_of(done, address, (), refusal.FETCH)
+    lines = (line.split("\t") for line in done.out.decode("utf-8", "replace").splitlines())
+    return next((id for id, name in lines if name == ref), None)
 
 
 def clone(arguments: Sequence[str], url: str, folder: str | None, show: Show | None = None) -> str:
