@@ -24,7 +24,7 @@ def options(parser: argparse.ArgumentParser) -> None:
         "source",
         nargs="+",
         metavar="SRC",
-        help="github:OWNER/REPO#NUMBER, or the address of its page; a tar or a bundle; another repository's folder or URL",
+        help="github:OWNER/REPO#NUMBER or its page's address; a tar; a bundle; another repository's folder or URL",
     )
     parser.add_argument("-a", "--all", action="store_true", help="all runs in the issues of github:OWNER/REPO")
     parser.add_argument("-f", "--force", action="store_true", help="of a damaged backup take what can be read")
