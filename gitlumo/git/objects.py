@@ -102,7 +102,8 @@ class Objects(Protocol):
 
 def object_id(hash_name: str, kind: str, data: bytes) -> str:
     """The id under which git keeps an object."""
-    return hashlib.new(hash_name, b"%s %d\0%s" % (kind.encode(), len(data), data), usedforsecurity=False).hexdigest()
+    make = hashlib.sha1 if hash_name == "sha1" else hashlib.sha256
+    return make(b"%s %d\0%s" % (kind.encode(), len(data), data), usedforsecurity=False).hexdigest()
 
 
 def read_blob(objects: Objects, id: str) -> bytes:
@@ -162,8 +163,13 @@ def read_some(objects: Objects, id: str, names: Container[bytes]) -> dict[str, E
         GitError: If the object is no tree.
     """
     size = 20 if objects.hash_name == "sha1" else 32
-    wanted = (line[0] for line in tree_lines(read_kind(objects, id, TREE), size) if line[2] in names)
-    return parse_tree(b"".join(wanted), size)
+    lines = tree_lines(read_kind(objects, id, TREE), size)
+    wanted = (
+        Entry(name.decode("utf-8", "surrogateescape"), int(mode, 8), whole[-size:].hex())
+        for whole, mode, name in lines
+        if name in names
+    )
+    return {entry.name: entry for entry in wanted}
 
 
 def read_names(objects: Objects, id: str) -> list[str]:
