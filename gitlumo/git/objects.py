@@ -163,13 +163,12 @@ def read_some(objects: Objects, id: str, names: Container[bytes]) -> dict[str, E
         GitError: If the object is no tree.
     """
     size = 20 if objects.hash_name == "sha1" else 32
-    lines = tree_lines(read_kind(objects, id, TREE), size)
-    wanted = (
-        Entry(name.decode("utf-8", "surrogateescape"), int(mode, 8), whole[-size:].hex())
-        for whole, mode, name in lines
-        if name in names
-    )
-    return {entry.name: entry for entry in wanted}
+    found = {}
+    for whole, mode, raw in tree_lines(read_kind(objects, id, TREE), size):
+        if raw in names:
+            name = raw.decode("utf-8", "surrogateescape")
+            found[name] = Entry(name, int(mode, 8), whole[-size:].hex())
+    return found
 
 
 def read_names(objects: Objects, id: str) -> list[str]:
@@ -206,7 +205,7 @@ def read_kind(objects: Objects, id: str, kind: str) -> bytes:
     return data
 
 
-_LINES = {size: re.compile(rb"(([0-7]{5,6}) ([^\0]+)\0[\0-\xff]{%d})" % size) for size in (20, 32)}
+_LINES = {size: re.compile(rb"(([0-7]{5,6}) ([^\0]+)\0.{%d})" % size, re.DOTALL) for size in (20, 32)}
 
 
 _WHOLE = operator.itemgetter(0)
