@@ -17,7 +17,6 @@ import threading
 import time
 from abc import abstractmethod
 from collections.abc import Iterator
-from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from gitlumo import privacy, values
@@ -141,7 +140,14 @@ class Sharing(Writing):
         from gitlumo.git import process
 
         location = self.repository.location
-        order = {"location": asdict(location), "uid": self.uid, "seq": seq, "pace": pace, "wait": wait, "limit": LIMIT}
+        order = {
+            "location": location._asdict(),
+            "uid": self.uid,
+            "seq": seq,
+            "pace": pace,
+            "wait": wait,
+            "limit": LIMIT,
+        }
         with tempfile.TemporaryFile() as said:  # not a pipe: a process that is forked just now would hold it open
             pushing = process.Child(
                 [sys.executable, "-P", "-m", "gitlumo.share.live", json.dumps(order)],

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import os
 import sys
 
@@ -33,6 +32,8 @@ def run(args: argparse.Namespace) -> int:
         if pulled.after:
             update_notes(opened, pulled.after)
     if args.json:
+        import json
+
         print(json.dumps(as_json(opened, pulled), indent=2, sort_keys=True))
     elif not args.quiet:
         for line in told(opened, pulled):

@@ -6,11 +6,9 @@ An *engine* finds objects; building them is pure, so all engines share it. Objec
 
 from __future__ import annotations
 
-import hashlib
 import operator
 import re
 from collections.abc import Callable, Container, Iterable, Iterator
-from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from gitlumo.errors import GitError, MissingObject
@@ -38,8 +36,7 @@ class Entry(NamedTuple):
         return self.mode & 0o170000 == 0o100000
 
 
-@dataclass(frozen=True)
-class Commit:
+class Commit(NamedTuple):
     """A commit; ``author`` and ``committer`` as they stand in it: ``Name <email> seconds zone``."""
 
     tree: str
@@ -102,6 +99,8 @@ class Objects(Protocol):
 
 def object_id(hash_name: str, kind: str, data: bytes) -> str:
     """The id under which git keeps an object."""
+    import hashlib  # OpenSSL takes milliseconds to load, which who only reads need not wait for
+
     make = hashlib.sha1 if hash_name == "sha1" else hashlib.sha256
     return make(b"%s %d\0%s" % (kind.encode(), len(data), data), usedforsecurity=False).hexdigest()
 

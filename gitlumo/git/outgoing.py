@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from gitlumo.git import process
 from gitlumo.git.repository import Repository
@@ -12,8 +12,7 @@ from gitlumo.git.repository import Repository
 LARGEST = 8 * 1024**2  # bytes of a file whose content is read
 
 
-@dataclass(frozen=True)
-class Sent:
+class Sent(NamedTuple):
     """One object that is to be sent.
 
     Attributes:

@@ -7,10 +7,8 @@ import os
 import select
 import signal
 import subprocess
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import IO
+from typing import IO, NamedTuple
 
 from gitlumo.errors import GitError
 
@@ -24,8 +22,7 @@ WHERE = ("GIT_DIR", "GIT_WORK_TREE", "GIT_COMMON_DIR", "GIT_OBJECT_DIRECTORY", "
 PATIENCE = 5.0  # seconds in which git has to answer what it needs only a moment for
 
 
-@dataclass(frozen=True)
-class Result:
+class Result(NamedTuple):
     """What one git command printed and how it ended."""
 
     status: int
@@ -139,6 +136,8 @@ def reading(args: Sequence[str], stdin: bytes) -> Iterator[IO[bytes]]:
     Raises:
         GitError: If it failed.
     """
+    import tempfile
+
     with tempfile.TemporaryFile() as words:
         words.write(stdin)
         words.seek(0)

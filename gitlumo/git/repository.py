@@ -7,9 +7,8 @@ import fnmatch
 import os
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from gitlumo.errors import NotARepository
 from gitlumo.git import process
@@ -23,8 +22,7 @@ _CRUD = "".join(map(chr, range(33))) + ".,:;<>\"\\'"
 _CONFIG = r"^(lumo|user|author|committer|color|core|extensions|remote|pager|status)\."
 
 
-@dataclass(frozen=True)
-class Location:
+class Location(NamedTuple):
     """Where a repository lies; all paths absolute.
 
     Attributes:

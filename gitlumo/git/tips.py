@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from gitlumo.git import process
 from gitlumo.git.repository import Repository
 
 
-@dataclass(frozen=True)
-class Tip:
+class Tip(NamedTuple):
     """Where a ref is.
 
     Attributes:

@@ -15,8 +15,8 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import IO
 
-from gitlumo.errors import GitError, NoRemoteRef, RemoteMoved
-from gitlumo.git import process, refusal
+from gitlumo.errors import GitError, NoRemoteRef, RemoteError, RemoteMoved
+from gitlumo.git import process
 from gitlumo.git.repository import Repository
 
 Show = Callable[[bytes], None]
@@ -55,9 +55,9 @@ def push(repository: Repository, remote: str, commit: str, ref: str, tracking: s
     )
     refused = [line for line in done.out.decode("utf-8", "replace").split("\n") if line.startswith("!")]
     if any(_MOVED.search(line) for line in refused):
-        raise RemoteMoved(str(refusal.error_of(done, remote, refused, refusal.PUSH)))
+        raise RemoteMoved(str(_error(done, remote, "push to", refused)))
     if done.status != 0:
-        raise refusal.error_of(done, remote, refused, refusal.PUSH)
+        raise _error(done, remote, "push to", refused)
 
 
 def fetch(
@@ -90,7 +90,7 @@ def talk(args: Sequence[str], remote: str, refspecs: Sequence[str], show: Show |
     """Run a ``git ... fetch ...`` of some refspecs; raises what :func:`fetch` does."""
     done = _talk([*args, *_progress(show), "--", remote, *refspecs], show)
     if done.status != 0:
-        error = refusal.error_of(done, remote, (), refusal.FETCH)
+        error = _error(done, remote, "fetch from")
         raise NoRemoteRef(str(error)) if "couldn't find remote ref " in done.message else error
 
 
@@ -112,9 +112,15 @@ def clone(arguments: Sequence[str], url: str, folder: str | None, show: Show | N
     progress = [] if show is None else ["--progress"]  # not --quiet: git says what it calls the folder
     done = _talk(["clone", *arguments, *progress, "--", url, *([folder] if folder else [])], show)
     if done.status != 0:
-        raise refusal.error_of(done, url, (), refusal.CLONE)
+        raise _error(done, url, "clone")
     named = _CLONING.search(os.fsdecode(done.err))
     return folder or (named[1] if named else os.path.basename(url.rstrip("/")))
+
+
+def _error(done: process.Result, remote: str, verb: str, refused: Sequence[str] = ()) -> RemoteError:
+    from gitlumo.git.refusal import error_of
+
+    return error_of(done, remote, refused, verb)
 
 
 def _progress(show: Show | None) -> list[str]:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import random
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from gitlumo.errors import ConnectionBroken, GitError, LumoError, NoRemoteRef, RemoteMoved
 from gitlumo.git import transport
@@ -21,8 +20,7 @@ STANDSTILLS = 3  # refusals in a row while the remote does not move: that is no 
 PAUSE, LONGEST_PAUSE = 0.02, 1.0  # seconds
 
 
-@dataclass(frozen=True)
-class Fetched:
+class Fetched(NamedTuple):
     """What a fetch found.
 
     Attributes:
@@ -38,8 +36,7 @@ class Fetched:
     rewritten: bool
 
 
-@dataclass(frozen=True)
-class Pulled:
+class Pulled(NamedTuple):
     """What a pull did.
 
     Attributes:
@@ -53,8 +50,7 @@ class Pulled:
     after: str | None
 
 
-@dataclass(frozen=True)
-class Pushed:
+class Pushed(NamedTuple):
     """What a push did.
 
     Attributes:
@@ -161,7 +157,7 @@ def push(
         try:
             transport.push(home.repository, remote.name, commit, remote.ref, remote.tracking, show)
         except RemoteMoved:
-            time.sleep(random.uniform(0, min(LONGEST_PAUSE, PAUSE * 2 ** min(attempt, 10))))
+            _wait(attempt)
             fetched, known = _fetch(home, remote, show, remotes.tips(home))
             standstills = standstills + 1 if fetched.after == fetched.before else 0
             if attempt + 1 == ATTEMPTS or standstills == STANDSTILLS:
@@ -169,6 +165,12 @@ def push(
             continue
         return Pushed(remote, before, commit)
     raise AssertionError("unreachable")
+
+
+def _wait(attempt: int) -> None:
+    import random
+
+    time.sleep(random.uniform(0, min(LONGEST_PAUSE, PAUSE * 2 ** min(attempt, 10))))
 
 
 def ready(home: Home, choose: Callable[[], str] | None = None, known: dict[str, Tip] | None = None) -> str:
