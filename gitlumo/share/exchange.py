@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from gitlumo.errors import ConnectionBroken, GitError, LumoError, NoRemoteRef, RemoteMoved
 from gitlumo.git import transport
-from gitlumo.git.tips import Tip, are_in
+from gitlumo.git.tips import Tip, are_in, are_still
 from gitlumo.git.transport import Show
 from gitlumo.home import Home
 from gitlumo.share import remotes
@@ -89,8 +89,10 @@ def _fetch(home: Home, remote: Remote, show: Show | None, known: dict[str, Tip])
         if depth or home.repository.is_partial:
             raise
         _fetch_in_pieces(home, remote, show, broken)
-    home.repository.close()  # its packs have changed
-    now = remotes.tips(home)
+    now = known
+    if remote.tracking not in known or not are_still(home.repository, known):
+        home.repository.close()  # its packs have changed
+        now = remotes.tips(home)
     after = remotes.tip(home, remote, now)
     rewritten = before and after and not are_in(home.repository, [before], after)
     return Fetched(remote, before, after, rewritten=bool(rewritten)), now
