@@ -61,7 +61,14 @@ def push(repository: Repository, remote: str, commit: str, ref: str, tracking: s
 
 
 def fetch(
-    repository: Repository, remote: str, ref: str, target: str, show: Show | None = None, *, depth: int | None = None
+    repository: Repository,
+    remote: str,
+    ref: str,
+    target: str,
+    show: Show | None = None,
+    *,
+    depth: int | None = None,
+    arriving: Callable[[], object] | None = None,
 ) -> None:
     """Fetch a remote's ref into a ref here, which follows it wherever it goes.
 
@@ -72,6 +79,7 @@ def fetch(
         target: The ref here: a remote-tracking one, never one of ``refs/heads/``.
         show: See :data:`Show`.
         depth: Of how many commits; None: of all that are new.
+        arriving: Called once, in another thread, when git begins to tell what it receives; it does not of nothing.
 
     Raises:
         NoRemoteRef: If the remote does not have it.
@@ -83,12 +91,19 @@ def fetch(
     )  # else git also updates what remote.*.fetch says: in a mirror the local branch, by force
     if depth is not None:
         options.append(f"--depth={depth}")
-    talk([*repository.git_args, "fetch", *options], remote, [f"+{ref}:{target}"], show)
+    talk([*repository.git_args, "fetch", *options], remote, [f"+{ref}:{target}"], show, arriving)
 
 
-def talk(args: Sequence[str], remote: str, refspecs: Sequence[str], show: Show | None) -> None:
+def talk(
+    args: Sequence[str],
+    remote: str,
+    refspecs: Sequence[str],
+    show: Show | None,
+    arriving: Callable[[], object] | None = None,
+) -> None:
     """Run a ``git ... fetch ...`` of some refspecs; raises what :func:`fetch` does."""
-    done = _talk([*args, *_progress(show), "--", remote, *refspecs], show)
+    progress = ["--progress"] if arriving else _progress(show)
+    done = _talk([*args, *progress, "--", remote, *refspecs], show, arriving)
     if done.status != 0:
         error = _error(done, remote, "fetch from")
         raise NoRemoteRef(str(error)) if "couldn't find remote ref " in done.message else error
@@ -127,7 +142,7 @@ def _progress(show: Show | None) -> list[str]:
     return ["--quiet"] if show is None else ["--progress"]
 
 
-def _talk(args: Sequence[str], show: Show | None) -> process.Result:
+def _talk(args: Sequence[str], show: Show | None, arriving: Callable[[], object] | None = None) -> process.Result:
     """Run a git command that talks to a remote; what it says is shown as it comes, and kept.
 
     Without a terminal it gets a session of its own: then neither git nor ssh can ask anybody anything.
@@ -149,7 +164,7 @@ def _talk(args: Sequence[str], show: Show | None) -> process.Result:
     out, err = bytearray(), bytearray()
     readers = [
         threading.Thread(target=_read, args=(child.stdout, out, None), daemon=True),
-        threading.Thread(target=_read, args=(child.stderr, err, show), daemon=True),
+        threading.Thread(target=_read, args=(child.stderr, err, show, arriving), daemon=True),
     ]
     try:
         for reader in readers:
@@ -163,9 +178,11 @@ def _talk(args: Sequence[str], show: Show | None) -> process.Result:
     return process.Result(child.returncode, bytes(out), bytes(err))
 
 
-def _read(pipe: IO[bytes], kept: bytearray, show: Show | None) -> None:
+def _read(pipe: IO[bytes], kept: bytearray, show: Show | None, arriving: Callable[[], object] | None = None) -> None:
     with contextlib.suppress(OSError, ValueError), pipe:
         while data := os.read(pipe.fileno(), 65536):
+            if arriving and not kept:
+                arriving()
             kept += data
             del kept[:-KEPT]
             if show is not None:

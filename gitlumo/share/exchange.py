@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 import time
 from collections.abc import Callable
 from typing import NamedTuple
@@ -76,13 +77,25 @@ def fetch(home: Home, remote: Remote, show: Show | None = None) -> Fetched:
     return _fetch(home, remote, show, remotes.tips(home))[0]
 
 
-def _fetch(home: Home, remote: Remote, show: Show | None, known: dict[str, Tip]) -> tuple[Fetched, dict[str, Tip]]:
-    """The same; also what :func:`gitlumo.share.remotes.tips` answers afterwards."""
+def _fetch(
+    home: Home, remote: Remote, show: Show | None, known: dict[str, Tip], *, joining: bool = False
+) -> tuple[Fetched, dict[str, Tip]]:
+    """The same; also what :func:`gitlumo.share.remotes.tips` answers afterwards.
+
+    Args:
+        home: The repository here.
+        remote: The remote.
+        show: See :data:`gitlumo.git.transport.Show`.
+        known: What :func:`gitlumo.share.remotes.tips` has just answered.
+        joining: Whether what comes will be joined: what that needs is imported while it comes.
+    """
+    arriving = threading.Thread(target=_load, args=(home,)).start if joining else None
     before = known[remote.tracking].commit if remote.tracking in known else None
     is_first = before is None and home.settings.ref not in known
     depth = 1 if is_first and home.repository.is_shallow else None
     try:
-        transport.fetch(home.repository, remote.name, remote.ref, remote.tracking, show, depth=depth)
+        refs = (remote.ref, remote.tracking)
+        transport.fetch(home.repository, remote.name, *refs, show, depth=depth, arriving=arriving)
     except NoRemoteRef:
         return Fetched(remote, before, None, rewritten=False), known
     except ConnectionBroken as broken:
@@ -96,6 +109,15 @@ def _fetch(home: Home, remote: Remote, show: Show | None, known: dict[str, Tip])
     after = remotes.tip(home, remote, now)
     rewritten = before and after and not are_in(home.repository, [before], after)
     return Fetched(remote, before, after, rewritten=bool(rewritten)), now
+
+
+def _load(home: Home) -> None:
+    """Import what writing to the ledger needs; who needs it says what is wrong with that."""
+    with contextlib.suppress(Exception):
+        import gitlumo.store.ledger  # noqa: F401
+        from gitlumo.git.engines import load
+
+        load(home.repository.engine)
 
 
 def _fetch_in_pieces(home: Home, remote: Remote, show: Show | None, broken: ConnectionBroken) -> None:
@@ -117,7 +139,7 @@ def pull(home: Home, remote: Remote, show: Show | None = None) -> Pulled:
     """
     known = remotes.tips(home)
     before = known[home.settings.ref].commit if home.settings.ref in known else None
-    fetched, known = _fetch(home, remote, show, known)
+    fetched, known = _fetch(home, remote, show, known, joining=True)
     after = _settle(home, known)
     if after and after != before and home.repository.is_partial:
         from gitlumo.git.partial import bring

@@ -269,6 +269,17 @@ def test_modules(pair, record, ok, verb):
     assert set(done.stderr.split()) & (heavy | {"gitlumo.store"}) == set()
 
 
+def test_what_comes_is_told_when_it_begins(pair, record, ok):
+    """A pull imports meanwhile what it will join with; of nothing new git says nothing."""
+    one, two = pair
+    record(one)
+    ok(one, "push")
+    repository, told = open_repository(two), []
+    for _ in range(2):
+        transport.fetch(repository, "origin", REF, TRACKING, arriving=lambda: told.append(1))
+    assert told == [1]
+
+
 def test_environment_of_another_repository(pair, record, ok, tip):
     one, two = pair
     record(one)
