@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from gitlumo.errors import UsageError
 
@@ -15,8 +15,7 @@ _FALSE = frozenset({"false", "no", "off", "0", ""})
 _LONGEST = 86400.0  # seconds between two pushes
 
 
-@dataclass(frozen=True)
-class Settings:
+class Settings(NamedTuple):
     """One repository's settings; sizes in bytes, times in seconds.
 
     Attributes:

@@ -17,7 +17,6 @@ import threading
 import time
 from abc import abstractmethod
 from collections.abc import Iterator
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from gitlumo import privacy, values
@@ -151,7 +150,14 @@ class Sharing(Picturing):
         from gitlumo.git import process
 
         location = self.repository.location
-        order = {"location": asdict(location), "uid": self.uid, "seq": seq, "pace": pace, "wait": wait, "limit": LIMIT}
+        order = {
+            "location": location._asdict(),
+            "uid": self.uid,
+            "seq": seq,
+            "pace": pace,
+            "wait": wait,
+            "limit": LIMIT,
+        }
         with tempfile.TemporaryFile() as said:  # not a pipe: a process that is forked just now would hold it open
             pushing = process.Child(
                 [sys.executable, "-P", "-m", "gitlumo.share.live", json.dumps(order)],

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -105,6 +104,8 @@ class _Approval:
     def __call__(self, commit: str) -> None:
         leaving = look(self._opened.repository, commit, self._remote)
         if self._args.json and not self._shown:
+            import json
+
             print(json.dumps(as_json(leaving, self._remote), indent=2, sort_keys=True))
         elif not self._args.quiet and not self._shown:
             for line in lines(leaving, self._remote):
@@ -148,7 +149,7 @@ def lines(leaving: Leaving, remote: Remote) -> Iterator[str]:
 def as_json(leaving: Leaving, remote: Remote) -> dict[str, Any]:
     """What ``--json`` prints."""
     listed = ("commit", "runs", "events", "code", "snapshots", "untracked", "objects", "size")
-    secrets = [vars(secret) for secret in leaving.secrets]
+    secrets = [secret._asdict() for secret in leaving.secrets]
     return {"remote": remote.name, **{name: getattr(leaving, name) for name in listed}, "secrets": secrets}
 
 

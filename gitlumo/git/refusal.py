@@ -9,7 +9,6 @@ from gitlumo.errors import ConnectionBroken, RemoteError
 from gitlumo.git.process import Result
 from gitlumo.privacy import mask_text
 
-PUSH, FETCH, CLONE = "push to", "fetch from", "clone"
 _LINES = 12  # of git's words
 _NOISE = re.compile(
     r"hint: |To |error: failed to push some refs|Please make sure you have the correct access|and the repository exists"
@@ -122,7 +121,7 @@ def error_of(done: Result, remote: str, refused: Sequence[str], verb: str) -> Re
                 "remote": name,
                 "host": groups.get("host") or groups.get("host2") or "",
                 "url": f"git remote get-url {name}" if "/" not in name else "",
-                "be": "be read, but not written to" if verb == PUSH else "not be read",
+                "be": "be read, but not written to" if verb == "push to" else "not be read",
                 "where": " there" if re.search(r"^remote: |unpack|\[remote rejected\]", text, re.MULTILINE) else "",
             }
             kind = ConnectionBroken if words == _BROKEN else RemoteError

@@ -15,8 +15,8 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import IO
 
-from gitlumo.errors import GitError, NoRemoteRef, RemoteMoved
-from gitlumo.git import process, refusal
+from gitlumo.errors import GitError, NoRemoteRef, RemoteError, RemoteMoved
+from gitlumo.git import process
 from gitlumo.git.repository import Repository
 
 Show = Callable[[bytes], None]
@@ -68,13 +68,20 @@ def push(
     )
     refused = [line for line in done.out.decode("utf-8", "replace").split("\n") if line.startswith("!")]
     if any(_MOVED.search(line) for line in refused):
-        raise RemoteMoved(str(refusal.error_of(done, remote, refused, refusal.PUSH)))
+        raise RemoteMoved(str(_error(done, remote, "push to", refused)))
     if done.status != 0:
-        raise refusal.error_of(done, remote, refused, refusal.PUSH)
+        raise _error(done, remote, "push to", refused)
 
 
 def fetch(
-    repository: Repository, remote: str, ref: str, target: str, show: Show | None = None, *, depth: int | None = None
+    repository: Repository,
+    remote: str,
+    ref: str,
+    target: str,
+    show: Show | None = None,
+    *,
+    depth: int | None = None,
+    arriving: Callable[[], object] | None = None,
 ) -> None:
     """Fetch a remote's ref into a ref here, which follows it wherever it goes.
 
@@ -85,6 +92,7 @@ def fetch(
         target: The ref here: a remote-tracking one, never one of ``refs/heads/``.
         show: See :data:`Show`.
         depth: Of how many commits; None: of all that are new.
+        arriving: Called once, in another thread, when git begins to tell what it receives; it does not of nothing.
 
     Raises:
         NoRemoteRef: If the remote does not have it.
@@ -96,14 +104,21 @@ def fetch(
     )  # else git also updates what remote.*.fetch says: in a mirror the local branch, by force
     if depth is not None:
         options.append(f"--depth={depth}")
-    talk([*repository.git_args, "fetch", *options], remote, [f"+{ref}:{target}"], show)
+    talk([*repository.git_args, "fetch", *options], remote, [f"+{ref}:{target}"], show, arriving)
 
 
-def talk(args: Sequence[str], remote: str, refspecs: Sequence[str], show: Show | None) -> None:
+def talk(
+    args: Sequence[str],
+    remote: str,
+    refspecs: Sequence[str],
+    show: Show | None,
+    arriving: Callable[[], object] | None = None,
+) -> None:
     """Run a ``git ... fetch ...`` of some refspecs; raises what :func:`fetch` does."""
-    done = _talk([*args, *_progress(show), "--", remote, *refspecs], show)
+    progress = ["--progress"] if arriving else _progress(show)
+    done = _talk([*args, *progress, "--", remote, *refspecs], show, arriving)
     if done.status != 0:
-        error = refusal.error_of(done, remote, (), refusal.FETCH)
+        error = _error(done, remote, "fetch from")
         raise NoRemoteRef(str(error)) if "couldn't find remote ref " in done.message else error
 
 
@@ -138,16 +153,22 @@ def clone(arguments: Sequence[str], url: str, folder: str | None, show: Show | N
     progress = [] if show is None else ["--progress"]  # not --quiet: git says what it calls the folder
     done = _talk(["clone", *arguments, *progress, "--", url, *([folder] if folder else [])], show)
     if done.status != 0:
-        raise refusal.error_of(done, url, (), refusal.CLONE)
+        raise _error(done, url, "clone")
     named = _CLONING.search(os.fsdecode(done.err))
     return folder or (named[1] if named else os.path.basename(url.rstrip("/")))
+
+
+def _error(done: process.Result, remote: str, verb: str, refused: Sequence[str] = ()) -> RemoteError:
+    from gitlumo.git.refusal import error_of
+
+    return error_of(done, remote, refused, verb)
 
 
 def _progress(show: Show | None) -> list[str]:
     return ["--quiet"] if show is None else ["--progress"]
 
 
-def _talk(args: Sequence[str], show: Show | None) -> process.Result:
+def _talk(args: Sequence[str], show: Show | None, arriving: Callable[[], object] | None = None) -> process.Result:
     """Run a git command that talks to a remote; what it says is shown as it comes, and kept.
 
     Without a terminal it gets a session of its own: then neither git nor ssh can ask anybody anything.
@@ -169,7 +190,7 @@ def _talk(args: Sequence[str], show: Show | None) -> process.Result:
     out, err = bytearray(), bytearray()
     readers = [
         threading.Thread(target=_read, args=(child.stdout, out, None), daemon=True),
-        threading.Thread(target=_read, args=(child.stderr, err, show), daemon=True),
+        threading.Thread(target=_read, args=(child.stderr, err, show, arriving), daemon=True),
     ]
     try:
         for reader in readers:
@@ -183,9 +204,11 @@ def _talk(args: Sequence[str], show: Show | None) -> process.Result:
     return process.Result(child.returncode, bytes(out), bytes(err))
 
 
-def _read(pipe: IO[bytes], kept: bytearray, show: Show | None) -> None:
+def _read(pipe: IO[bytes], kept: bytearray, show: Show | None, arriving: Callable[[], object] | None = None) -> None:
     with contextlib.suppress(OSError, ValueError), pipe:
         while data := os.read(pipe.fileno(), 65536):
+            if arriving and not kept:
+                arriving()
             kept += data
             del kept[:-KEPT]
             if show is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from gitlumo import privacy
 from gitlumo.errors import MissingObject
@@ -13,8 +13,7 @@ from gitlumo.git.repository import Repository
 from gitlumo.share.remotes import Remote
 
 
-@dataclass(frozen=True)
-class Secret:
+class Secret(NamedTuple):
     """A provider's token in what is about to leave.
 
     Attributes:
@@ -26,7 +25,6 @@ class Secret:
     token: str
 
 
-@dataclass
 class Leaving:
     """What a push would send.
 
@@ -42,15 +40,12 @@ class Leaving:
         secrets: Tokens in them.
     """
 
-    commit: str
-    runs: dict[str, str] = field(default_factory=dict)
-    events: int = 0
-    code: int = 0
-    snapshots: int = 0
-    untracked: list[str] = field(default_factory=list)
-    objects: int = 0
-    size: int = 0
-    secrets: list[Secret] = field(default_factory=list)
+    def __init__(self, commit: str):
+        self.commit = commit
+        self.runs: dict[str, str] = {}
+        self.events = self.code = self.snapshots = self.objects = self.size = 0
+        self.untracked: list[str] = []
+        self.secrets: list[Secret] = []
 
 
 def look(repository: Repository, commit: str, remote: Remote) -> Leaving:

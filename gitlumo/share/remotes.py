@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from gitlumo.errors import LumoError, NotALedger
 from gitlumo.git import tips as git_tips
@@ -10,8 +10,7 @@ from gitlumo.git.tips import Tip
 from gitlumo.home import Home
 
 
-@dataclass(frozen=True)
-class Remote:
+class Remote(NamedTuple):
     """A remote with which runs are shared.
 
     Attributes:
