@@ -34,6 +34,7 @@ class Settings:
         hooks: Whether each ``git push`` shares the runs, too.
         remote: With whom runs are shared unless a remote is named; None: ``origin``, or the only one that there is.
         auto_push: How often a running run is pushed; None: not before somebody does.
+        gitleaks: Whether gitleaks, where it is installed, looks at what leaves.
     """
 
     branch: str = "lumo_experiments"
@@ -50,6 +51,7 @@ class Settings:
     hooks: bool = False
     remote: str | None = None
     auto_push: float | None = None
+    gitleaks: bool = True
 
     @property
     def ref(self) -> str:
@@ -100,6 +102,7 @@ def read_settings(config: Mapping[str, Sequence[str]]) -> Settings:
         hooks=_boolean("lumo.hooks", last("hooks"), default.hooks),
         remote=last("remote") or None,
         auto_push=_interval("lumo.autoPush", last("autoPush")),
+        gitleaks=_boolean("lumo.gitleaks", last("gitleaks"), default.gitleaks),
     )
 
 

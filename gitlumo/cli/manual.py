@@ -16,6 +16,7 @@ SETTINGS = {
     "lumo.remote": "with whom runs are shared (origin, or the only remote)",
     "lumo.hooks": "whether each git push shares the runs, too: git lumo init --hooks sets it (false)",
     "lumo.autoPush": "how often a run is pushed while it goes on: off, or an interval such as 30s (off)",
+    "lumo.gitleaks": "whether gitleaks looks at what leaves, where it is installed (true)",
     "lumo.infoRoot": "where runs keep their records until they are published (<git common dir>/lumo/info)",
     "lumo.blobRoot": "where runs keep checkpoints and other large files (<git common dir>/lumo/blob)",
     "lumo.cacheRoot": "where runs keep what may be deleted (~/.cache/gitlumo)",
