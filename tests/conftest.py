@@ -18,7 +18,8 @@ import pytest
 # In CI any other skip is a failure. A reason may go on after these words.
 EXPECTED_SKIPS = ("not root", "needs root", "needs a normal user", "torch is not installed", "shared data",
                   "git is too old for reftable", "man is not installed", "zsh is not installed",
-                  "sshd is not installed", "gitleaks is not installed",
+                  "sshd is not installed", "gitleaks is not installed", "openssl is not installed",
+                  "nginx and fcgiwrap are not installed",
                   "git's completion is not installed")  # fmt: skip
 FORGOTTEN = ("GIT_", "LUMO_", "XDG_", "SLURM_", "OMPI_", "LC_", "PYTEST_DEBUG_TEMPROOT")
 FORGOTTEN_NAMES = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "GITHUB_TOKEN", "GH_TOKEN", "EMAIL", "LANG", "LANGUAGE",
