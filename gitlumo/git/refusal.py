@@ -14,6 +14,7 @@ _LINES = 12  # of git's words
 _NOISE = re.compile(
     r"hint: |To |error: failed to push some refs|Please make sure you have the correct access|and the repository exists"
     r"|fatal: Could not read from remote repository|fatal: the remote end hung up unexpectedly|Everything up-to-date"
+    r"|Cloning into "
 )
 _UNREACHABLE = (
     r"Failed to connect|Connection (?:refused|timed out)|Operation timed out|Network is unreachable|No route to host"
@@ -21,11 +22,13 @@ _UNREACHABLE = (
 )
 _FAILED = r"returned error: 50[0-9]"
 _BROKEN = (
-    r"early EOF|RPC failed|hung up unexpectedly|unexpected disconnect|Recv failure|Send failure|transfer closed"
-    r"|Connection (?:reset|closed)|Broken pipe|bad packet|invalid index-pack output|Empty reply from server"
-    r"|unpack-objects (?:failed|died)|remote helper .* aborted|inflate returned"
+    r"early EOF|RPC failed|hung up|unexpected disconnect|Recv failure|Send failure|transfer closed"
+    r"|Connection (?:reset|closed)|Broken pipe|bad packet|bad line length|fatal: expected |read error"
+    r"|invalid index-pack output|unpack-objects (?:failed|died)|remote helper .* aborted|inflate returned"
+    r"|Empty reply from server|closed by remote host|(?:response|transfer) .*(?:missing|remaining)"
     r"|non-properly terminated|GnuTLS (?:recv|send) error|SSL_ERROR_SYSCALL|SSL_(?:read|write)|unexpected eof"
 )
+_BROKE_OFF, _AGAIN = "{remote}: the connection broke off", "type the same again; nothing is lost"
 # (words of git, curl, ssh or a server, lower case or not; what that means; what to do), the first that fits.
 # {remote} is the remote, {host} what the words say of a host, {url} the command that shows its address.
 _CAUSES = (
@@ -118,8 +121,8 @@ _CAUSES = (
         "type the same again in a moment",
     ),
     (_UNREACHABLE, "{remote} cannot be reached", "is the address right, and the network up?  {url}"),
-    (_FAILED, "{remote}: the server there has failed", "type the same again; nothing is lost"),
-    (_BROKEN, "{remote}: the connection broke off", "type the same again; nothing is lost"),
+    (_FAILED, "{remote}: the server there has failed", _AGAIN),
+    (_BROKEN, _BROKE_OFF, _AGAIN),
     (r"SSL|TLS", "{remote}: a safe connection (TLS) could not be made", "is there a server for https?  {url}"),
 )  # fmt: skip
 
@@ -152,7 +155,14 @@ def error_of(done: Result, remote: str, refused: Sequence[str], verb: str) -> Re
             }
             kind = ConnectionBroken if words in (_FAILED, _BROKEN) else RemoteError
             return kind(_text(what.format(**facts), told, hint.format(**facts).rstrip("; ")))
+    if not told and "Could not read from remote repository" in text:  # the other side has said nothing at all
+        return broken(remote)
     return RemoteError(_text(f"{name}: git could not {verb} it", told, ""))
+
+
+def broken(remote: str) -> ConnectionBroken:
+    """The error for a connection that broke off without a word."""
+    return ConnectionBroken(_text(_BROKE_OFF.format(remote=mask_text(remote)), [], _AGAIN))
 
 
 def _is_progress(line: str) -> bool:
