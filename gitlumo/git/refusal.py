@@ -88,7 +88,12 @@ _CAUSES = (
         "take the run out (git lumo purge EXP), or allow the secret there",
     ),
     (
-        r"protected branch|GH006|GH013|push declined|not allowed to push|hook declined|update hook",
+        r"branch is currently checked out",
+        "{remote} has the runs' branch checked out in its work tree",
+        "have another one checked out there: git switch BRANCH",
+    ),
+    (
+        r"protected branch|GH006|GH013|push declined|not allowed to push|hook declined|update hook|hidden ref",
         "{remote} does not take it: a rule or a hook there refuses the branch",
         "ask who looks after it to let this branch be pushed: it only ever grows",
     ),
@@ -157,7 +162,7 @@ def error_of(done: Result, remote: str, refused: Sequence[str], verb: str) -> Re
             return kind(_text(what.format(**facts), told, hint.format(**facts).rstrip("; ")))
     if not told and "Could not read from remote repository" in text:  # the other side has said nothing at all
         return broken(remote)
-    return RemoteError(_text(f"{name}: git could not {verb} it", told, ""))
+    return RemoteError(_text(f"{name}: git could not {verb} it", told or [line for line in said if line.strip()], ""))
 
 
 def broken(remote: str) -> ConnectionBroken:

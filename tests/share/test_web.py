@@ -197,3 +197,20 @@ def test_nginx_has_no_answer(shared, nginx, clone, record, ok, lumo, git, tip, s
         git("remote", "set-url", "origin", f"{server}/shared.git", cwd=one)
         ok(one, "push")
     assert tip(shared) == tip(one)
+
+
+# What hosts say in their hooks' names: https://docs.github.com, "Troubleshooting rules", "About large files".
+HOSTS = {
+    "remote: error: GH013: Repository rule violations found for refs/heads/x.\nremote: - Push cannot contain secrets\n"
+    " ! [remote rejected] x -> x (push declined due to repository rule violations)": "refuses a secret",
+    "remote: error: File big.bin is 120.00 MB; this exceeds GitHub's file size limit of 100.00 MB\n"
+    " ! [remote rejected] x -> x (pre-receive hook declined)": "does not take so much at once",
+    "remote: error: GH006: Protected branch update failed for refs/heads/x.\n"
+    " ! [remote rejected] x -> x (protected branch hook declined)": "does not take it: a rule or a hook there",
+}
+
+
+@pytest.mark.parametrize("words", HOSTS)
+def test_what_hosts_say(words):
+    first = str(refusal.error_of(Result(1, b"", words.encode()), "origin", (), refusal.PUSH)).partition("\n")[0]
+    assert first.startswith(f"origin {HOSTS[words]}")
