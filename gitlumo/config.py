@@ -36,6 +36,7 @@ class Settings(NamedTuple):
         github_repo: Which repository's issues hold backups (``owner/name``); None: that of the remote.
         github_url: The base of GitHub's API.
         github_pause: Between two writes to GitHub.
+        gitleaks: Whether gitleaks, where it is installed, looks at what leaves.
     """
 
     branch: str = "lumo_experiments"
@@ -55,6 +56,7 @@ class Settings(NamedTuple):
     github_repo: str | None = None
     github_url: str = "https://api.github.com"
     github_pause: float = 1.0
+    gitleaks: bool = True
 
     @property
     def ref(self) -> str:
@@ -108,6 +110,7 @@ def read_settings(config: Mapping[str, Sequence[str]]) -> Settings:
         github_repo=last("githubRepo") or None,
         github_url=_url("lumo.githubUrl", last("githubUrl"), default.github_url),
         github_pause=_duration("lumo.githubPause", last("githubPause"), default.github_pause),
+        gitleaks=_boolean("lumo.gitleaks", last("gitleaks"), default.gitleaks),
     )
 
 

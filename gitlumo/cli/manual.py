@@ -19,6 +19,7 @@ SETTINGS = {
     "lumo.githubRepo": "whose issues hold backups, as owner/name (the remote's repository)",
     "lumo.githubUrl": "the base of GitHub's API, as https://HOST/api/v3 (https://api.github.com)",
     "lumo.githubPause": "seconds between two writes to GitHub (1)",
+    "lumo.gitleaks": "whether gitleaks looks at what leaves, where it is installed (true)",
     "lumo.infoRoot": "where runs keep their records until they are published (<git common dir>/lumo/info)",
     "lumo.blobRoot": "where runs keep checkpoints and other large files (<git common dir>/lumo/blob)",
     "lumo.cacheRoot": "where runs keep what may be deleted (~/.cache/gitlumo)",

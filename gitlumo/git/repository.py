@@ -248,6 +248,11 @@ class Repository:
         urls = {name: self.config.get(f"remote.{name}.url") for name in self.remote_names()}
         return {name: values[0] for name, values in urls.items() if values}  # the one that git fetches from
 
+    def pushes_elsewhere(self, remote: str) -> bool:
+        """Whether pushes to a remote go, also, to another address than fetches come from."""
+        urls = self.config.get(f"remote.{remote}.url", [])
+        return any(url not in urls[:1] for url in self.config.get(f"remote.{remote}.pushurl", urls))
+
     def close(self) -> None:
         """Let go of files and memory."""
         if "objects" in self.__dict__:

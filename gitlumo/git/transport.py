@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import shutil
 import signal
 import subprocess
 import threading
@@ -30,6 +31,7 @@ _MOVED = re.compile(
     r"\((?:fetch first|non-fast-forward|stale info|failed to update ref|failed to lock|cannot lock ref"
     r"|incorrect old value provided|reference already exists)"
 )
+_EMPTY = b"You appear to have cloned an empty repository"
 _CLONING = re.compile(r"^Cloning into (?:bare repository )?'(.*)'\.\.\.$", re.MULTILINE)
 
 
@@ -104,7 +106,11 @@ def fetch(
     )  # else git also updates what remote.*.fetch says: in a mirror the local branch, by force
     if depth is not None:
         options.append(f"--depth={depth}")
-    talk([*repository.git_args, "fetch", *options], remote, [f"+{ref}:{target}"], show, arriving)
+    words = [*repository.git_args, "fetch", *options], remote, [f"+{ref}:{target}"], show
+    try:
+        talk(*words, arriving)
+    except NoRemoteRef:  # so git also takes an answer by http of which only the first lines came: it is asked again
+        talk(*words)
 
 
 def talk(
@@ -130,7 +136,7 @@ def tip_of(repository: Repository, address: str, ref: str, show: Show | None = N
     """
     done = _talk([*repository.git_args, "ls-remote", "--quiet", "--", address, ref], show)
     if done.status != 0:
-        raise refusal.error_of(done, address, (), refusal.FETCH)
+        raise _error(done, address, "fetch from")
     lines = (line.split("\t") for line in done.out.decode("utf-8", "replace").splitlines())
     return next((id for id, name in lines if name == ref), None)
 
@@ -155,7 +161,19 @@ def clone(arguments: Sequence[str], url: str, folder: str | None, show: Show | N
     if done.status != 0:
         raise _error(done, url, "clone")
     named = _CLONING.search(os.fsdecode(done.err))
-    return folder or (named[1] if named else os.path.basename(url.rstrip("/")))
+    place = folder or (named[1] if named else os.path.basename(url.rstrip("/")))
+    if _EMPTY in done.err and not _is_empty(url, show):
+        from gitlumo.git.refusal import broken
+
+        shutil.rmtree(place, ignore_errors=True)
+        raise broken(url)
+    return place
+
+
+def _is_empty(url: str, show: Show | None) -> bool:
+    """Whether a repository has no refs. See :func:`fetch`: git's word for it is not enough."""
+    asked = _talk(["ls-remote", "--", url], show)
+    return asked.status == 0 and not asked.out
 
 
 def _error(done: process.Result, remote: str, verb: str, refused: Sequence[str] = ()) -> RemoteError:

@@ -185,6 +185,7 @@ def push(
             fetched, known = _fetch(home, remote, show, remotes.tips(home))
             standstills = standstills + 1 if fetched.after == fetched.before else 0
             if attempt + 1 == ATTEMPTS or standstills == STANDSTILLS:
+                remotes.check_addresses(home, remote)
                 raise
             continue
         return Pushed(remote, before, commit)

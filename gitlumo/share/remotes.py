@@ -59,6 +59,20 @@ def check_refspecs(home: Home, remote: Remote) -> None:
         )
 
 
+def check_addresses(home: Home, remote: Remote) -> None:
+    """See that what is fetched is where pushes go: else the one that was refused cannot be joined.
+
+    Raises:
+        LumoError: If it is not.
+    """
+    if home.repository.pushes_elsewhere(remote.name):
+        raise LumoError(
+            f"{remote.name} is pushed to another address than it is fetched from (remote.{remote.name}.pushurl), and"
+            f" there others have pushed\nmake that one a remote of its own:  git remote add NAME URL\nand join it:  git"
+            f" lumo pull NAME"
+        )
+
+
 def apart(remote: str) -> str:
     """The command that has a remote's branches written beside the local ones."""
     return f"git config --replace-all remote.{remote}.fetch '+refs/heads/*:refs/remotes/{remote}/*'"
