@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 
 from gitlumo.backup import checking
 from gitlumo.backup.checking import DAMAGED, Checked
 from gitlumo.backup.parcel import Parcel
 from gitlumo.backup.restoring import PURGED, RESTORED, THERE, Backup, Outcome
+from gitlumo.errors import LumoError
 from gitlumo.git.objects import Objects, read_commit
 from gitlumo.home import Home
 from gitlumo.share import selection
@@ -34,6 +36,8 @@ def take(home: Home, tip: str, origin: str) -> list[Outcome]:
     objects = home.repository.objects
     coming = _runs(objects, read_commit(objects, tip).tree)
     home.ledger.take(tip, "lumo restore")
+    with contextlib.suppress(LumoError, OSError):
+        home.ledger.look_after()
     return [_outcome(objects, run, before, origin) for run in coming.values() if not run.purged]
 
 
