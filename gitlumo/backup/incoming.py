@@ -12,11 +12,11 @@ from gitlumo.backup.restoring import PURGED, RESTORED, THERE, Backup, Outcome
 from gitlumo.errors import LumoError
 from gitlumo.git.objects import Objects, read_commit
 from gitlumo.home import Home
-from gitlumo.share import selection
+from gitlumo.share.selection import Published
 from gitlumo.store import check as format_check
 from gitlumo.store import join, trees
 from gitlumo.store.join import Run
-from gitlumo.store.query import Found
+from gitlumo.store.query import Found, TreeFiles
 
 
 def take(home: Home, tip: str, origin: str) -> list[Outcome]:
@@ -49,7 +49,7 @@ def _runs(objects: Objects, tree: str | None) -> dict[str, Run]:
 def _outcome(objects: Objects, run: Run, before: Mapping[str, Run], origin: str) -> Outcome:
     there = before.get(run.uid)
     outcome = RESTORED if there is None else PURGED if there.purged else THERE
-    code = selection.code_of(objects, run)
+    code = Published(run, TreeFiles(objects, run.folder)).code
     return Outcome(Backup(Parcel(run.identity, {}), origin), outcome, None if not code or objects.has(code) else code)
 
 
