@@ -75,7 +75,7 @@ def listed(folder: str, prefix: str) -> tuple[list[Listed], list[LeftOut]]:
         for entry in entries:
             path = f"{below}{entry.name}"
             if not is_sound(path):
-                leave(path, "git would take it for its own")
+                leave(path, "git, or another system, would take its name for something else")
             elif entry.is_symlink():
                 leave(path, "a link")
             elif entry.is_dir():

@@ -7,6 +7,7 @@ clone of it has that checked out. One that goes on from another bundle has only 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 from collections.abc import Iterator, Sequence
 
@@ -18,13 +19,13 @@ from gitlumo.config import Settings
 from gitlumo.errors import FormatError, LumoError
 from gitlumo.git import bundle, pack
 from gitlumo.git.bundle import Header
-from gitlumo.git.objects import read_commit
+from gitlumo.git.objects import Objects, read_commit
 from gitlumo.git.transport import Show
 from gitlumo.home import Home
 from gitlumo.rerun import packing
 from gitlumo.share import exchange, selection
+from gitlumo.share.selection import Published
 from gitlumo.store import trees
-from gitlumo.store.join import Run
 from gitlumo.store.query import Found
 
 _SAID = "of "  # and then the name of the bundle that one goes on from
@@ -64,7 +65,7 @@ def write(
             tip = stack.enter_context(standing(home, runs, local, needs.get(REF), code, with_code=with_code))
             if tip == needs.get(REF):
                 raise LumoError(f"nothing is new since {since}")
-            newest = newest_code(home, runs, code)
+            newest = newest_code(runs, code)
             refs = {**({"HEAD": newest} if newest else {}), REF: tip}
             said = f"{_SAID}{os.path.basename(since)}" if since else ""
             header = Header(home.repository.location.hash_name, refs, dict.fromkeys(needs.values(), said))
@@ -72,11 +73,11 @@ def write(
             size = os.fstat(out.fileno()).st_size
     except OSError as error:
         raise LumoError(f"{error.filename or out_path}: {error.strerror}; name another place with -o FILE") from None
-    missing = tuple(sorted(set(wanted_code(home, runs)) - set(code))) if with_code else ()
+    missing = tuple(sorted(wanted_code(runs) - set(code))) if with_code else ()
     return Written(out_path, len(runs), 1, size, (), missing)
 
 
-def chosen(home: Home, local: str, founds: Sequence[Found]) -> list[Run]:
+def chosen(home: Home, local: str, founds: Sequence[Found]) -> list[Published]:
     """Some runs as the local ledger has them.
 
     Raises:
@@ -91,7 +92,7 @@ def chosen(home: Home, local: str, founds: Sequence[Found]) -> list[Run]:
 
 @contextlib.contextmanager
 def standing(
-    home: Home, runs: Sequence[Run], local: str, base: str | None, code: Sequence[str], *, with_code: bool
+    home: Home, runs: Sequence[Published], local: str, base: str | None, code: Sequence[str], *, with_code: bool
 ) -> Iterator[str]:
     """A commit that has some runs on top of another ledger; it is of this repository only for a while.
 
@@ -106,13 +107,16 @@ def standing(
         with_code: Whether that is to come along.
     """
     objects = home.repository.objects
-    places = sum(1 for _ in trees.places(objects, read_commit(objects, local).tree))
-    is_all = len({run.uid for run in runs}) == places
     is_cut = home.repository.is_shallow or home.repository.is_partial
-    if is_all and with_code and not is_cut and (base is None or objects.is_ancestor(base, local)):
+    if (
+        with_code
+        and not is_cut
+        and _are_all(objects, runs, local)
+        and (base is None or objects.is_ancestor(base, local))
+    ):
         yield local
         return
-    commit, made = selection.stand_apart(home, runs, local, base, code)
+    commit, made = selection.stand_apart(home, runs, base, code)
     objects.refresh()
     try:
         yield commit
@@ -121,20 +125,22 @@ def standing(
             pack.remove_pack(made)
 
 
-def newest_code(home: Home, runs: Sequence[Run], code: Sequence[str]) -> str | None:
+def _are_all(objects: Objects, runs: Sequence[Published], local: str) -> bool:
+    """Whether a ledger has some runs and no others."""
+    number = len({each.run.uid for each in runs})
+    places = trees.places(objects, read_commit(objects, local).tree)
+    return sum(1 for _ in itertools.islice(places, number + 1)) == number
+
+
+def newest_code(runs: Sequence[Published], code: Sequence[str]) -> str | None:
     """The code of the newest run of which it is here."""
-    for run in sorted(runs, key=lambda run: (run.identity.start, run.uid), reverse=True):
-        commit = selection.code_of(home.repository.objects, run)
-        if commit in code:
-            return commit
-    return None
+    newest = sorted(runs, key=lambda each: (each.run.identity.start, each.run.uid), reverse=True)
+    return next((each.code for each in newest if each.code in code), None)
 
 
-def wanted_code(home: Home, runs: Sequence[Run]) -> Iterator[str]:
+def wanted_code(runs: Sequence[Published]) -> set[str]:
     """The commits that runs name as their code, here or not."""
-    for run in runs:
-        if commit := selection.code_of(home.repository.objects, run):
-            yield commit
+    return {each.code for each in runs if each.code}
 
 
 @contextlib.contextmanager

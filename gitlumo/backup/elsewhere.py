@@ -54,7 +54,7 @@ def write(
     runs = chosen(home, local, founds)
     named = selection.codes(home, runs, [local]) if with_code else []
     code = bundle.whole(home.repository, named)
-    with _target(home, target, newest_code(home, runs, code)) as address:
+    with _target(home, target, newest_code(runs, code)) as address:
         for attempt in range(ATTEMPTS):
             base = _fetched(home, address, [REF], show)
             try:
@@ -66,7 +66,7 @@ def write(
                 if attempt + 1 == ATTEMPTS:
                     raise
                 time.sleep(random.uniform(0, PAUSE * 2**attempt))
-    missing = tuple(sorted(set(wanted_code(home, runs)) - set(code))) if with_code else ()
+    missing = tuple(sorted(wanted_code(runs) - set(code))) if with_code else ()
     return Written(mask_text(target), len(runs), 0, 0, (), missing)
 
 

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 
 from gitlumo.backup import checking
 from gitlumo.backup.checking import DAMAGED, Checked
 from gitlumo.backup.parcel import Parcel
 from gitlumo.backup.restoring import PURGED, RESTORED, THERE, Backup, Outcome
+from gitlumo.errors import LumoError
 from gitlumo.git.objects import Objects, read_commit
 from gitlumo.home import Home
-from gitlumo.share import selection
+from gitlumo.share.selection import Published
 from gitlumo.store import check as format_check
 from gitlumo.store import join, trees
 from gitlumo.store.join import Run
-from gitlumo.store.query import Found
+from gitlumo.store.query import Found, TreeFiles
 
 
 def take(home: Home, tip: str, origin: str) -> list[Outcome]:
@@ -34,6 +36,8 @@ def take(home: Home, tip: str, origin: str) -> list[Outcome]:
     objects = home.repository.objects
     coming = _runs(objects, read_commit(objects, tip).tree)
     home.ledger.take(tip, "lumo restore")
+    with contextlib.suppress(LumoError, OSError):
+        home.ledger.look_after()
     return [_outcome(objects, run, before, origin) for run in coming.values() if not run.purged]
 
 
@@ -45,7 +49,7 @@ def _runs(objects: Objects, tree: str | None) -> dict[str, Run]:
 def _outcome(objects: Objects, run: Run, before: Mapping[str, Run], origin: str) -> Outcome:
     there = before.get(run.uid)
     outcome = RESTORED if there is None else PURGED if there.purged else THERE
-    code = selection.code_of(objects, run)
+    code = Published(run, TreeFiles(objects, run.folder)).code
     return Outcome(Backup(Parcel(run.identity, {}), origin), outcome, None if not code or objects.has(code) else code)
 
 

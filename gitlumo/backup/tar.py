@@ -22,9 +22,10 @@ from gitlumo.git.objects import Objects
 from gitlumo.home import Home
 from gitlumo.rerun import packing
 from gitlumo.share import selection
+from gitlumo.share.selection import Published
 from gitlumo.store import layout
 from gitlumo.store.join import Run
-from gitlumo.store.query import Found, TreeFiles
+from gitlumo.store.query import Found
 
 FORMATS = tuple(name for name in packing.FORMATS if name != "zip")
 _FILE, _PROGRAM = 0o100644, 0o100755
@@ -56,11 +57,14 @@ class Written:
 class _Chosen:
     """A run that goes into the archive."""
 
-    run: Run
-    files: TreeFiles
+    published: Published
     folder: str
     paths: list[str] = field(default_factory=list)
     beside: dict[str, tuple[str, list[Listed]]] = field(default_factory=dict)  # part to folder and files
+
+    @property
+    def run(self) -> Run:
+        return self.published.run
 
 
 def write(
@@ -101,8 +105,8 @@ def write(
     try:
         with packing.whole_file(out_path, force=force) as out, bundle.scratch_file(home.repository) as code:
             left_out = [each for run in runs for part in parts for each in _look_beside(home, run, part)]
-            listed = [_content(run, view.objects) for run in runs]
-            named = selection.codes(home, [run.run for run in runs], view.tips.values(), view.objects)
+            listed = [_content(run) for run in runs]
+            named = selection.codes(home, [run.published for run in runs], view.tips.values())
             commits = bundle.whole(home.repository, named) if with_code else []
             packed = _write_code(home, runs, listed, commits, code) if commits else None
             missing = sorted({run.code for run in listed if run.code} - set(commits)) if with_code else []
@@ -121,21 +125,21 @@ def _chosen(objects: Objects, tree: str | None, founds: Sequence[Found]) -> list
     """The runs, in an order that does not depend on how they were asked for."""
     if not founds:
         raise LumoError("there are no runs to back up\nrecord one:  git lumo run -- COMMAND")
-    for each in founds:
-        each.record.check()
+    for found in founds:
+        found.record.check()
     wanted = [selection.Wanted.of(each.record) for each in founds]
-    runs = {run.uid: run for run in selection.find(objects, tree, wanted)}
+    runs = {each.run.uid: each for each in selection.find(objects, tree, wanted)}
     chosen, folders = [], set[str]()
-    for run in sorted(runs.values(), key=lambda run: (*run.name, run.identity.start, run.uid)):
+    for each in sorted(runs.values(), key=lambda each: (*each.run.name, each.run.identity.start, each.run.uid)):
+        run = each.run
         folder = contents.folder_of(*run.name)
         if folder in folders:
             folder = contents.folder_of(*run.name, run.uid)
         folders.add(folder)
-        files = TreeFiles(objects, run.folder)
-        paths = sorted(files.paths(), key=os.fsencode)
+        paths = sorted(each.files.paths(), key=os.fsencode)
         for path in paths:
             export.check_path(path)
-        chosen.append(_Chosen(run, files, folder, paths))
+        chosen.append(_Chosen(each, folder, paths))
     return chosen
 
 
@@ -146,12 +150,12 @@ def _look_beside(home: Home, chosen: _Chosen, part: str) -> list[LeftOut]:
     return left_out
 
 
-def _content(chosen: _Chosen, objects: Objects) -> Content:
+def _content(chosen: _Chosen) -> Content:
     sizes = list[int]()
 
     def files() -> Iterator[tuple[str, bytes]]:
         for path in chosen.paths:
-            data = chosen.files.read(path) or b""
+            data = chosen.published.files.read(path) or b""
             if len(data) > layout.MAX_FILE:
                 raise LumoError(f"{'/'.join(chosen.run.name)}: {path} has {len(data)} bytes, more than can be restored")
             sizes.append(len(data))
@@ -164,7 +168,7 @@ def _content(chosen: _Chosen, objects: Objects) -> Content:
     if parts[contents.RECORD].size > contents.MAX_RECORD:
         raise LumoError(f"{'/'.join(chosen.run.name)}: its record has more than {contents.MAX_RECORD} bytes")
     identity = chosen.run.identity
-    code = selection.code_of(objects, chosen.run)
+    code = chosen.published.code
     return Content(identity.uid, identity.exp_name, identity.test_name, code, chosen.folder, parts)
 
 
@@ -200,7 +204,7 @@ def _members(index: Index, runs: Sequence[_Chosen], code: IO[bytes]) -> Iterator
             yield from summed(File(contents.CODE, _FILE, index.code.size, cast(BinaryIO, code)))
         for run in runs:
             for path in run.paths:
-                data = run.files.read(path) or b""
+                data = run.published.files.read(path) or b""
                 yield from summed(_made(f"{run.folder}/{contents.RECORD}/{path}", data))
             for part, (folder, listed) in run.beside.items():
                 for file in listed:

@@ -11,7 +11,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import IO
+from typing import IO, BinaryIO
 
 from gitlumo.backup import beside, checking, contents, members, parcel, restoring
 from gitlumo.backup.beside import Arriving
@@ -70,15 +70,10 @@ class Read:
 class Archive:
     """An archive while it is read, once, from its beginning to its end."""
 
-    def __init__(self, path: str, source: IO[bytes]):
-        self.path = path
-        self._members = members.read(source, path)  # type: ignore[arg-type]
-        self._sums = tempfile.SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115
+    def __init__(self, path: str, source: BinaryIO, sums: IO[bytes]):
+        self.path, self._sums = path, sums
+        self._members = members.read(source, path)
         self.index = self._read_index()
-
-    def close(self) -> None:
-        """Let go of what was noted."""
-        self._sums.close()
 
     def _read_index(self) -> Index:
         member = self._next(INDEX)
@@ -193,8 +188,8 @@ def opened(path: str) -> Iterator[Archive]:
         LumoError: If it cannot be read.
     """
     try:
-        with packing.opened(path) as source, contextlib.closing(Archive(path, source)) as archive:
-            yield archive
+        with packing.opened(path) as source, tempfile.SpooledTemporaryFile(_IN_MEMORY) as sums:
+            yield Archive(path, source, sums)
     except OSError as error:
         raise LumoError(f"{error.filename or path}: {error.strerror}") from None
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from gitlumo.errors import FormatError, LumoError
 from gitlumo.git import pack
@@ -21,6 +21,7 @@ from gitlumo.store.join import Run
 from gitlumo.store.query import TreeFiles
 from gitlumo.store.record import RUNNING, Record, best_facts
 
+_GIT = layout.info_path("git")
 _ID = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 
 
@@ -77,13 +78,53 @@ class Selection:
     def _make(self, local: str, base: str | None) -> str:
         objects = self._home.repository.objects
         runs = find(objects, read_commit(objects, local).tree if local else None, self._wanted)
-        commit, base_path = stand_apart(self._home, runs, local, base)
+        commit, base_path = stand_apart(self._home, runs, base, codes(self._home, runs, [local]))
         if base_path:
             self._packs.append(base_path)
         return commit
 
 
-def find(objects: Objects, tree: str | None, wanted: Sequence[Wanted]) -> list[Run]:
+@dataclass(frozen=True)
+class Published:
+    """A run as a ledger has it.
+
+    Attributes:
+        run: What a join knows of it.
+        files: Its files.
+        known: What is known of the code that runs name, by the blob that says it.
+    """
+
+    run: Run
+    files: TreeFiles
+    known: dict[str, str | None] = field(default_factory=dict)
+
+    @property
+    def record(self) -> Record:
+        """The run, to read."""
+        return Record(self.files.read, self.files.paths, "/".join(self.run.name))
+
+    @property
+    def code(self) -> str | None:
+        """The commit that it names as its code; many name the same in the same words, which are read once."""
+        id = self.files.id(_GIT) or ""
+        if id not in self.known:
+            try:
+                git = self.record.info("git")
+            except FormatError:
+                git = None
+            commit = git.get("commit") if isinstance(git, dict) else None
+            self.known[id] = commit if isinstance(commit, str) and _ID.fullmatch(commit) else None
+        return self.known[id]
+
+    def event(self) -> tuple[str, str, str]:
+        """Kind, uid and subject of the event that shares it."""
+        record = self.record
+        state = record.state
+        kind = "checkpoint" if state == RUNNING else "end"
+        return kind, self.run.uid, layout.event_subject("/".join(self.run.name), state, best_facts(record.metrics))
+
+
+def find(objects: Objects, tree: str | None, wanted: Sequence[Wanted]) -> list[Published]:
     """Some runs as a ledger has them.
 
     Args:
@@ -94,10 +135,12 @@ def find(objects: Objects, tree: str | None, wanted: Sequence[Wanted]) -> list[R
     Raises:
         LumoError: If it does not have one of them.
     """
-    places = {place.path: place.tree for place in trees.places(objects, tree)}
-    found = []
+    ledger = TreeFiles(objects, tree) if tree else None
+    found, known = list[Published](), dict[str, str | None]()
     for each in wanted:
-        run = trees.read_run(objects, places[each.folder]) if each.folder in places else None
+        above, _, name = each.folder.rpartition("/")
+        entry = ledger.folder(above).get(name) if ledger else None
+        run = trees.read_run(objects, entry.id) if entry and entry.is_tree else None
         if run is None or run.uid != each.uid:
             place = each.folder.split("/")  # a stranger may have moved it
             names = [each.name, (place[0], place[-1].partition("~")[0])]
@@ -106,29 +149,27 @@ def find(objects: Objects, tree: str | None, wanted: Sequence[Wanted]) -> list[R
             raise LumoError(
                 f"{'/'.join(each.name)} is not published yet\ntype 'git lumo status' to see what it waits for"
             )
-        found.append(run)
+        found.append(Published(run, TreeFiles(objects, run.folder), known))
     return found
 
 
 def stand_apart(
-    home: Home, runs: Sequence[Run], local: str, base: str | None, code: Sequence[str] | None = None
+    home: Home, runs: Sequence[Published], base: str | None, code: Collection[str]
 ) -> tuple[str, str | None]:
-    """The event that has some runs of the local ledger beside what another has; see :meth:`Ledger.stand_apart`.
+    """The event that has some runs beside what another ledger has; see :meth:`Ledger.stand_apart`.
 
     Args:
         home: The repository here.
         runs: The runs.
-        local: The local ledger's tip.
-        base: The other's tip; None: an empty one.
-        code: Their code; None: all of it.
+        base: The other ledger's tip; None: an empty one.
+        code: Their code, as far as it goes along.
     """
+    message = layout.event_message([each.event() for each in runs])
     staging = Staging(home.repository.objects)
-    commits = codes(home, runs, [local]) if code is None else code
-    message = layout.event_message([_event(staging, run) for run in runs])
-    return home.ledger.stand_apart(staging, base, runs, message, commits)
+    return home.ledger.stand_apart(staging, base, [each.run for each in runs], message, code)
 
 
-def codes(home: Home, runs: Sequence[Run], tips: Collection[str], objects: Objects | None = None) -> list[str]:
+def codes(home: Home, runs: Sequence[Published], tips: Collection[str]) -> list[str]:
     """The commits that runs name as their code.
 
     A stranger may have written them there. Only what the ledger itself reaches goes along: never another commit of
@@ -138,32 +179,8 @@ def codes(home: Home, runs: Sequence[Run], tips: Collection[str], objects: Objec
         home: The repository here.
         runs: The runs.
         tips: Of the ledger.
-        objects: Where the runs are, if not in the database alone.
     """
-    there = objects or home.repository.objects
-    named = list(dict.fromkeys(commit for run in runs if (commit := code_of(there, run))))
+    named = list(dict.fromkeys(each.code for each in runs if each.code))
     if any(are_in(home.repository, named, tip) for tip in tips):
         return named
     return [commit for commit in named if any(are_in(home.repository, [commit], tip) for tip in tips)]
-
-
-def _event(objects: Objects, run: Run) -> tuple[str, str, str]:
-    """Kind, uid and subject of the event that shares a run."""
-    record, name = _record(objects, run), "/".join(run.name)
-    kind = "checkpoint" if record.state == RUNNING else "end"
-    return kind, run.uid, layout.event_subject(name, record.state, best_facts(record.metrics))
-
-
-def code_of(objects: Objects, run: Run) -> str | None:
-    """The commit that a run names as its code."""
-    try:
-        git = _record(objects, run).info("git")
-    except FormatError:
-        return None
-    commit = git.get("commit") if isinstance(git, dict) else None
-    return commit if isinstance(commit, str) and _ID.fullmatch(commit) else None
-
-
-def _record(objects: Objects, run: Run) -> Record:
-    files = TreeFiles(objects, run.folder)
-    return Record(files.read, files.paths, "/".join(run.name))
