@@ -7,12 +7,13 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from gitlumo.backup.api import Client, Refused, Unanswered
+from gitlumo.backup.api import Client
 from gitlumo.backup.issues import Backups, Done
-from gitlumo.errors import LumoError
+from gitlumo.backup.refusals import Barred
+from gitlumo.errors import LumoError, RemoteError
 from gitlumo.store.query import Found
 
-SILENCES = 3  # runs in a row for which GitHub has not answered: then it is not asked any more
+FAILURES = 3  # runs in a row that GitHub has not taken, or not answered: then it is not asked any more
 
 
 @dataclass(frozen=True)
@@ -38,8 +39,7 @@ def back_up(
         connect: Makes one more client.
 
     Raises:
-        Refused: If GitHub refuses, as it would for the others, too.
-        Unanswered: If it does not answer at all.
+        RemoteError: If GitHub refuses, as it would for the others, too, or does not answer at all.
     """
     if parallel == 1 or connect is None or len(founds) < 2:
         yield from _in_turn(backups, founds)
@@ -89,15 +89,15 @@ def back_up(
 
 
 def _in_turn(backups: Backups, founds: Sequence[Found] | Iterator[Found]) -> Iterator[Done | Failed]:
-    silences = 0
+    failures = 0
     for found in founds:
         try:
             yield backups.back_up(found)
-            silences = 0
-        except Refused:
+            failures = 0
+        except Barred:
             raise
         except LumoError as error:
-            silences = silences + 1 if isinstance(error, Unanswered) else 0
-            if silences == SILENCES:
+            failures = failures + 1 if isinstance(error, RemoteError) else 0
+            if failures == FAILURES:
                 raise
             yield Failed(found.label, error)
