@@ -174,7 +174,7 @@ class Client:
         Raises:
             Gone: If there is none, or it is in another repository now.
         """
-        found = self._read(f"read {self.address.repo}#{number}", lambda: self._repo.get_issue(number))
+        found = self._read(f"read {self.address.repo}#{number}", lambda: self._repo.get_issue(number).complete())
         there = found.html_url.split("/issues/")[0].rpartition("/")
         owner = there[0].rpartition("/")[2]
         if f"{owner}/{there[2]}".lower() != self.address.repo.lower():
@@ -240,7 +240,8 @@ class Client:
     def make_label(self, name: str, color: str, description: str) -> None:
         """Make a label, unless somebody has just done it."""
         try:
-            self._write(f"make the label {name!r}", lambda: self._repo.create_label(name, color, description))
+            what = f"make the label {name!r}"
+            self._write(what, lambda: self._answered(self._repo.create_label(name, color, description), "id"), again=True)
         except Refused as error:
             if "already" not in str(error):
                 raise
