@@ -23,6 +23,7 @@ from github import Auth, Github
 from github.GithubException import GithubException
 from github.Issue import Issue as Handle
 from github.PaginatedList import PaginatedList
+from github.Repository import Repository
 
 from gitlumo.backup import refusals
 from gitlumo.backup.address import Address
@@ -134,7 +135,8 @@ class Client:
         has_issues, name, date = self._read(f"see {self.address.repo}", call)
         if not has_issues:
             raise Barred(refusals.no_issues(self.address))
-        self._go_to(Address(self.address.api, name))
+        former = "" if name.lower() == self.address.repo.lower() else self.address.repo
+        self._go_to(Address(self.address.api, name, former))
         if parsed := email.utils.parsedate_tz(date):
             self._ahead = email.utils.mktime_tz(parsed) - time.time()
         return self.address
@@ -174,15 +176,25 @@ class Client:
         Raises:
             Gone: If there is none, or it is in another repository now.
         """
-        found = self._read(f"read {self.address.repo}#{number}", lambda: self._repo.get_issue(number).complete())
-        there = found.html_url.split("/issues/")[0].rpartition("/")
-        owner = there[0].rpartition("/")[2]
-        if f"{owner}/{there[2]}".lower() != self.address.repo.lower():
+        found = self._get(self._repo, number)
+        there = _repo_of(found)
+        if there.lower() != self.address.repo.lower():
             raise Transferred(
-                f"{self.address.repo}#{number} was transferred: it is {owner}/{there[2]}#{found.number} now\n"
-                f"to go on with it there:  git lumo backup --repo {owner}/{there[2]}"
+                f"{self.address.repo}#{number} was transferred: it is {there}#{found.number} now\n"
+                f"to go on with it there:  git lumo backup --repo {there}"
             )
         return _issue(found)
+
+    def transferred(self, repo: str, number: int) -> Issue | None:
+        """An issue of another repository, if it is in this one now."""
+        with contextlib.suppress(Refused):
+            found = self._get(self._github.get_repo(repo), number)
+            if _repo_of(found).lower() == self.address.repo.lower():
+                return _issue(found)
+        return None
+
+    def _get(self, repo: Repository, number: int) -> Handle:
+        return self._read(f"read #{number}", lambda: repo.get_issue(number).complete())
 
     def comments(self, issue: Issue) -> list[Comment]:
         """An issue's comments, the oldest first."""
@@ -239,9 +251,12 @@ class Client:
 
     def make_label(self, name: str, color: str, description: str) -> None:
         """Make a label, unless somebody has just done it."""
+
+        def call() -> Any:
+            return self._answered(self._repo.create_label(name, color, description), "id")
+
         try:
-            what = f"make the label {name!r}"
-            self._write(what, lambda: self._answered(self._repo.create_label(name, color, description), "id"), again=True)
+            self._write(f"make the label {name!r}", call, again=True)
         except Refused as error:
             if "already" not in str(error):
                 raise
@@ -339,6 +354,10 @@ def _issue(handle: Handle) -> Issue:
     return Issue(
         handle.number, handle.title, handle.body or "", is_open, labels, handle.comments, handle.html_url, handle
     )
+
+
+def _repo_of(handle: Handle) -> str:
+    return "/".join(handle.html_url.split("/")[-4:-2])
 
 
 def _known(value: T | None) -> T:

@@ -42,12 +42,12 @@ def back_up(
         RemoteError: If GitHub refuses, as it would for the others, too, or does not answer at all.
     """
     if parallel == 1 or connect is None or len(founds) < 2:
-        yield from _in_turn(backups, founds)
+        yield from _in_turn(backups, founds, [])
         return
     results: queue.Queue[Done | Failed | BaseException | None] = queue.Queue()
     todo, stop = iter(founds), threading.Event()
     workers = [backups.beside(connect()) for _ in range(min(parallel, len(founds)))]
-    lock = threading.Lock()
+    lock, failures = threading.Lock(), list[RemoteError]()
 
     def shared() -> Iterator[Found]:
         while not stop.is_set():
@@ -59,7 +59,7 @@ def back_up(
 
     def work(worker: Backups) -> None:
         try:
-            for result in _in_turn(worker, shared()):
+            for result in _in_turn(worker, shared(), failures):
                 results.put(result)
         except BaseException as error:
             stop.set()
@@ -88,16 +88,19 @@ def back_up(
         raise first
 
 
-def _in_turn(backups: Backups, founds: Sequence[Found] | Iterator[Found]) -> Iterator[Done | Failed]:
-    failures = 0
+def _in_turn(
+    backups: Backups, founds: Sequence[Found] | Iterator[Found], failures: list[RemoteError]
+) -> Iterator[Done | Failed]:
+    """Back up one run after the other; ``failures`` are GitHub's, since it has last taken one of anybody's."""
     for found in founds:
         try:
             yield backups.back_up(found)
-            failures = 0
+            failures.clear()
         except Barred:
             raise
         except LumoError as error:
-            failures = failures + 1 if isinstance(error, RemoteError) else 0
-            if failures == FAILURES:
+            if isinstance(error, RemoteError):
+                failures.append(error)
+            if len(failures) >= FAILURES:
                 raise
             yield Failed(found.label, error)

@@ -81,19 +81,21 @@ class Holdings:
 
     def draft(self, run: Parcel) -> Draft:
         """The run as it is to stand in its issue."""
-        return draft.of(run, self._client.address, self._home.repository.location.work_tree, self._code)
+        return draft.of(run, self._client.address, self._code)
 
     def _remembered(self, run: Parcel) -> list[Issue]:
-        """The issue that the run itself names, where it was not listed: somebody has taken its label away."""
-        edit = whereabouts.backup_in(run, self._client.address)
+        """The issue that the run itself names, where it was not listed.
+
+        Somebody has taken its label away, or its mark, or has transferred it to here from where the run says it is.
+        """
+        edit, found = whereabouts.backup_in(run, self._client.address), None
         number = edit.value.get("number") if edit else None
-        if not isinstance(number, int) or isinstance(number, bool):
-            return []
-        try:
-            found = self._client.issue(number)
-        except Transferred:
-            raise
-        except Gone:
+        if type(number) is int:
+            with _unless_gone():
+                found = self._client.issue(number)
+        elif edit is None and (elsewhere := whereabouts.latest(run, self._client.address)):
+            found = self._client.transferred(*elsewhere)
+        if found is None:
             return []
         uids = {*issue.uids_of(found.body), *(part.uid for part in issue.parts(found.body))}
         return [found] if run.identity.uid in uids else []
@@ -134,7 +136,7 @@ class Holdings:
         except FormatError as error:
             hint = "" if force else f"\nas far as it goes:  git lumo restore --force {origin}"
             raise FormatError(f"{origin}: {error}{hint}") from None
-        return Backup(whereabouts.numbered(run, self._client.address, each.number), origin, lost)
+        return Backup(whereabouts.numbered(run, each.number), origin, lost)
 
     def _read(self, each: Issue, uid: str | None = None, *, force: bool = False) -> tuple[Parcel, dict[str, Any]]:
         """The run that an issue holds, which may be known, and what its record lacks of it."""
@@ -165,6 +167,16 @@ class Holdings:
         """
         self._client.settle()
         return self._client.issue(number)
+
+
+@contextlib.contextmanager
+def _unless_gone() -> Iterator[None]:
+    try:
+        yield
+    except Transferred:
+        raise
+    except Gone:
+        pass
 
 
 def is_mixed(each: Issue) -> bool:

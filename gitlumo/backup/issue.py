@@ -207,6 +207,8 @@ def whole(found: Sequence[Part]) -> bytes:
     Raises:
         FormatError: If some are missing or damaged; says which.
     """
+    if not found:
+        raise FormatError("its record is gone")
     count = found[0].count
     sound = {part.number: part.data for part in found if part.is_sound}
     damaged = sorted({part.number for part in found} - sound.keys())

@@ -11,7 +11,7 @@ import contextlib
 import os
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -19,7 +19,7 @@ from gitlumo import values
 from gitlumo.backup import draft, issue, whereabouts
 from gitlumo.backup.api import Client, Comment, Issue
 from gitlumo.backup.draft import LABEL, Draft
-from gitlumo.backup.holdings import Holdings, is_mixed
+from gitlumo.backup.holdings import Holdings, decode, is_mixed
 from gitlumo.backup.parcel import Parcel
 from gitlumo.backup.refusals import Gone, Unanswered, Waited
 from gitlumo.errors import FormatError, LumoError
@@ -198,12 +198,19 @@ class Backups(Holdings):
         own = whereabouts.backup_in(run, self._client.address)
         if own and own.value.get("number") == kept.number:
             return run
-        with contextlib.suppress(FormatError):
-            recorded, _ = self._read(kept, run.identity.uid)
+        for recorded in self._recorded(kept, run.identity.uid):
             theirs = whereabouts.backup_in(recorded, self._client.address)
             if theirs and theirs.value.get("number") is None:
                 return whereabouts.with_edit(run, theirs)
         return whereabouts.with_edit(run, edit or self._edit(run))
+
+    def _recorded(self, kept: Issue, uid: str) -> Iterator[Parcel]:
+        """The run in an issue: as far as its body has it, for somebody may be at the rest of it, and then the whole."""
+        with contextlib.suppress(FormatError):
+            sound = [part for part in issue.of_run(uid, [kept.body]) if part.is_sound]
+            yield decode(uid, sound, force=True)[0]
+        with contextlib.suppress(FormatError):
+            yield self._read(kept, uid)[0]
 
     def _settle(self, kept: Issue, plan: Draft, *, is_new: bool) -> bool:
         """Bring an issue up to date; what people wrote stays. Returns whether anything had changed.
@@ -216,16 +223,20 @@ class Backups(Holdings):
             kept = self._client.issue(kept.number)
             ours, is_whole = self._held(kept, plan)
         if is_whole:
-            return self._edit_issue(kept, self._changes(kept, plan, None))
-        body, texts = plan.texts(kept.body)
-        if kept.comments and texts and not ours:
+            texts = [list(issue.parts(each.body)) for each in ours]
+            again = [each for n, each in enumerate(ours) if texts[n] in texts[:n]]  # of two machines, or that came late
+            for each in again:
+                self._client.delete_comment(kept, each)
+            return self._edit_issue(kept, self._changes(kept, plan, None)) or bool(again)
+        body, rest = plan.texts(kept.body)
+        if kept.comments and rest and not ours:
             ours = self._parts(kept, plan.uid)
         there = [list(issue.parts(each.body)) for each in ours]
-        for text in texts:
+        for text in rest:
             if list(issue.parts(text)) not in there:
                 self._comment(kept, text)
         self._edit_issue(kept, self._changes(kept, plan, body))
-        wanted = [list(issue.parts(text)) for text in texts]
+        wanted = [list(issue.parts(text)) for text in rest]
         for each, parts in zip(ours, there, strict=True):
             if parts not in wanted:
                 self._client.delete_comment(kept, each)
@@ -281,7 +292,7 @@ class Backups(Holdings):
         assert edit is not None
         if edit.value.get("number") == kept.number:
             return
-        value = whereabouts.value_of(self._client.address, kept.number)
+        value = {**edit.value, "number": kept.number}
         subject = layout.event_subject(run.name, run.record.state, {"backup": f"{value['repo']}#{kept.number}"})
         with self._lock:
             self._home.ledger.edit(run.identity.names, replace(edit, value=value), subject)

@@ -14,6 +14,7 @@ from typing import Any
 
 from gitlumo import SimpleExperiment
 from gitlumo.backup import issue
+from gitlumo.backup.address import Address
 from gitlumo.cli import main
 from gitlumo.cli.opening import open_here
 from gitlumo.store.record import to_json
@@ -82,6 +83,17 @@ def at(number: int) -> Callable[[Request], bool]:
     """For `GitHub.play`: every request from the ``number``-th on."""
     seen = iter(range(1, 10**9))
     return lambda request: next(seen) >= number
+
+
+def place(github: GitHub) -> Address:
+    """The address of GitHub's repository."""
+    return Address(github.url, github.repo)
+
+
+def tip(folder: str | Path) -> str:
+    """Where a repository's ledger is."""
+    command = ["git", "rev-parse", "lumo_experiments"]
+    return subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True).stdout
 
 
 def say(github: GitHub, number: int, text: str) -> None:
