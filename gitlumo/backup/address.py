@@ -28,10 +28,12 @@ class Address:
     Attributes:
         api: The API's base, ``https://api.github.com`` or ``https://HOST/api/v3``.
         repo: ``owner/name``.
+        former: What it was called when it was asked for.
     """
 
     api: str
     repo: str
+    former: str = ""
 
     @property
     def host(self) -> str:
@@ -113,6 +115,11 @@ def parse(text: str, api: str) -> tuple[str, int] | None:
         if len(parts) == 4 and parts[3].isdecimal() and _REPO.fullmatch(repo):
             return repo, int(parts[3])
     return None
+
+
+def is_repo(text: str) -> bool:
+    """Whether a text can be ``owner/name``."""
+    return bool(_REPO.fullmatch(text))
 
 
 def parse_repo(text: str) -> str | None:

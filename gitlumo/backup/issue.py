@@ -58,10 +58,12 @@ def digest_of(record: bytes) -> str:
     return hashlib.sha256(record).hexdigest()
 
 
-def uid_of(body: str | None) -> str | None:
-    """The run whose backup an issue is; None: it is another issue, or a duplicate that was emptied."""
-    match = _MARKER.search(body or "")
-    return match[1] if match else None
+def uids_of(body: str | None) -> list[str]:
+    """The run whose backup an issue is; none: it is another issue, or a duplicate that was emptied.
+
+    They are several where somebody has pasted the text of one into another.
+    """
+    return list(dict.fromkeys(_MARKER.findall(body or "")))
 
 
 def duplicate_of(body: str | None) -> str | None:
@@ -125,20 +127,29 @@ def body(uid: str, page: str, part: str, former: str | None = None) -> str:
         former: The body that there is: what people wrote around ours stays.
     """
     text = (former or "").replace("\r\n", "\n")
-    if uid_of(text) != uid:
-        text = f"<!-- gitlumo run {uid} -->\n"
+    if uid not in uids_of(text):
+        text = f"<!-- gitlumo run {uid} -->\n{text}"
     for name, content in (("page", page), ("record", part)):
         region = _REGION.format(name, content, name)
-        there = re.compile(rf"^<!-- gitlumo {name} -->$.*?^<!-- gitlumo {name} end -->$\n?", re.MULTILINE | re.DOTALL)
-        text, count = there.subn(lambda _, region=region: region, text, count=1)  # type: ignore[misc]
+        text, count = _region(name).subn(lambda _, region=region: region, text, count=1)  # type: ignore[misc]
         if not count:
             text = text.rstrip("\n") + f"\n{region}"
     return text
 
 
-def emptied(uid: str, number: int) -> str:
-    """The body of a second backup of a run that has one."""
-    return f"<!-- gitlumo duplicate {uid} -->\nThis run is backed up in #{number}; this issue is a duplicate.\n"
+def emptied(uid: str, number: int, former: str) -> str:
+    """The body of a second backup of a run that has one; what people wrote stays."""
+    text = former.replace("\r\n", "\n")
+    for ours in (_region("page"), _region("record"), _MARKER):
+        text = ours.sub("", text)
+    if any(part.uid == uid for part in parts(text)):
+        text = ""
+    said = f"This run is backed up in #{number}; this issue is a duplicate."
+    return f"<!-- gitlumo duplicate {uid} -->\n{said}\n\n{text.strip()}".rstrip() + "\n"
+
+
+def _region(name: str) -> re.Pattern[str]:
+    return re.compile(rf"^<!-- gitlumo {name} -->$.*?^<!-- gitlumo {name} end -->$\n?", re.MULTILINE | re.DOTALL)
 
 
 def parts(text: str | None) -> Iterator[Part]:
@@ -196,6 +207,8 @@ def whole(found: Sequence[Part]) -> bytes:
     Raises:
         FormatError: If some are missing or damaged; says which.
     """
+    if not found:
+        raise FormatError("its record is gone")
     count = found[0].count
     sound = {part.number: part.data for part in found if part.is_sound}
     damaged = sorted({part.number for part in found} - sound.keys())

@@ -16,17 +16,15 @@ from gitlumo.store import layout, record
 
 # What a run is, and what must stay as it is for the run to be the same one.
 _IDENTITY = frozenset(layout.info_path(key) for key in ("uid", "exp_name", "test_name", "progress", "format"))
-_HOMES = re.compile(r"(?<![\w.~-])(?:/(?:home|Users)/[^/\s\"'`:;,<>|\\]+|/root(?!\w))")
+# Anybody's home folder, as /home/ada and /gpfs/users/ada; where it is on this machine does not matter.
+_HOMES = re.compile(r"(?<![\w.~/-])(?:(?:/[\w.-]+){0,3}/(?:homes?|[Uu]sers)/[^/\s\"'`:;,<>|\\]+|/root(?!\w))")
 
 
-def masked(parcel: Parcel, root: str | None) -> tuple[Parcel, list[str]]:
+def masked(parcel: Parcel) -> tuple[Parcel, list[str]]:
     """A parcel without secrets and private paths, and the places where something was masked.
 
-    A file that is no text and holds a token is left out as a whole; who and when the run is never changes.
-
-    Args:
-        parcel: The run.
-        root: The repository's work tree on this machine, which becomes ``.``.
+    A file that is no text and holds a token is left out as a whole; who and when the run is never changes. Machines
+    that back up the same run mask the same: what differed would be sent again and again, by one and then the other.
     """
     files: dict[str, bytes] = {}
     places: list[str] = []
@@ -35,12 +33,12 @@ def masked(parcel: Parcel, root: str | None) -> tuple[Parcel, list[str]]:
         if path in _IDENTITY or path.startswith(f"{layout.EDITS}/"):
             files[path] = data
             continue
-        new, where = _file(path, data, root)
+        new, where = _file(path, data)
         if new is not None:
             files[path] = new
         places += where
         lines_changed |= bool(where) and layout.chunk_number(path) is not None
-    for path, data in _edits(parcel, root, places):
+    for path, data in _edits(parcel, places):
         files[path] = data
     if lines_changed:
         torn_or_not = record.history_lines(files.get, files)
@@ -48,62 +46,62 @@ def masked(parcel: Parcel, root: str | None) -> tuple[Parcel, list[str]]:
     return replace(parcel, files=files), list(dict.fromkeys(places))
 
 
-def mask_text(text: str, root: str | None) -> str:
+def mask_text(text: str) -> str:
     """A text without secrets and private paths."""
-    return _HOMES.sub("~", privacy.public_text(text, root))
+    return _HOMES.sub("~", privacy.mask_text(text))
 
 
-def _file(path: str, data: bytes, root: str | None) -> tuple[bytes | None, list[str]]:
+def _file(path: str, data: bytes) -> tuple[bytes | None, list[str]]:
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError:
         return (None, [path]) if privacy.tokens(data) else (data, [])
     if layout.chunk_number(path) is not None:
-        return _history(path, text, root)
+        return _history(path, text)
     key = layout.info_key(path)
     if key is not None or path == layout.METRICS:
         try:
             value = values.from_bytes(data)
         except FormatError:
             return data, []
-        new, places = _value(value, key or "metrics", root)
+        new, places = _value(value, key or "metrics")
         return (values.to_bytes(new), places) if new != value else (data, [])
-    plain = mask_text(text, root)
+    plain = mask_text(text)
     return (plain.encode("utf-8"), [path]) if plain != text else (data, [])
 
 
-def _value(value: Any, path: str, root: str | None) -> tuple[Any, list[str]]:
+def _value(value: Any, path: str) -> tuple[Any, list[str]]:
     """A JSON value without them, and where they are, or were masked already when it was recorded."""
-    return privacy.mask_value(value, path, lambda text: mask_text(text, root))
+    return privacy.mask_value(value, path, mask_text)
 
 
-def _history(path: str, text: str, root: str | None) -> tuple[bytes, list[str]]:
+def _history(path: str, text: str) -> tuple[bytes, list[str]]:
     """A chunk of history: only companions are texts."""
     if '"$with"' not in text:
         return text.encode("utf-8"), []
     lines, places = [], []
     for raw in text.split("\n"):
-        new = _line(raw, root) if '"$with"' in raw else raw
+        new = _line(raw) if '"$with"' in raw else raw
         if new != raw:
             places.append(path)
         lines.append(new)
     return "\n".join(lines).encode("utf-8"), places[:1]
 
 
-def _line(raw: str, root: str | None) -> str:
+def _line(raw: str) -> str:
     try:
         value = json.loads(raw)
     except ValueError:
         return raw
     if not isinstance(value, dict) or "$with" not in value:
         return raw
-    companions, _ = _value(value["$with"], "with", root)
+    companions, _ = _value(value["$with"], "with")
     if companions == value["$with"]:
         return raw
     return json.dumps({**value, "$with": companions}, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 
 
-def _edits(parcel: Parcel, root: str | None, places: list[str]) -> Iterator[tuple[str, bytes]]:
+def _edits(parcel: Parcel, places: list[str]) -> Iterator[tuple[str, bytes]]:
     """The edits; one with something to mask becomes another one, just before it.
 
     Edits of one name would be joined by whichever blob's id is the greater (docs/format.md, section 6), and a mask
@@ -115,7 +113,7 @@ def _edits(parcel: Parcel, root: str | None, places: list[str]) -> Iterator[tupl
         edit = layout.parse_edit(path.partition("/")[2], data, parcel.identity.uid)
         if edit is None:
             continue  # nothing that anybody reads
-        value, where = _value(edit.value, edit.kind, root)
+        value, where = _value(edit.value, edit.kind)
         if edit.kind == layout.UNDO and edit.value in ids:
             value, where = ids[edit.value], []
         if value == edit.value:

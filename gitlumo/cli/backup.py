@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from gitlumo.cli import facts
 from gitlumo.cli.opening import Opened, open_here, positive
 from gitlumo.cli.terminal import printable
+from gitlumo.cli.wire import interruptible
 from gitlumo.errors import LumoError, UsageError
 
 if TYPE_CHECKING:
@@ -77,7 +78,8 @@ def run(args: argparse.Namespace) -> int:
     if not founds:
         print("no run is to be backed up", file=sys.stderr)
         return 0
-    return _github(opened, founds, args)
+    with interruptible("backup"):
+        return _github(opened, founds, args)
 
 
 def chosen(opened: Opened, args: argparse.Namespace) -> list[Found]:
@@ -239,7 +241,7 @@ def _preview(opened: Opened, founds: Sequence[Found], place: Address, args: argp
     folder = args.output or PREVIEW
     for found in founds:
         run = published(opened, found)
-        made = draft.of(run, place, opened.repository.location.work_tree, place)
+        made = draft.of(run, place, place)
         for path in draft.write(folder, made):
             print(printable(path))
     print(f"nothing was sent; this is what would go to {place.web}/issues", file=sys.stderr)
