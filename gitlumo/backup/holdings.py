@@ -242,7 +242,7 @@ def decode(
         damage = "its record is not the one that was written: the digest is another"
     if damage and not force:
         raise FormatError(damage)
-    run, lost = fitting.from_bytes(record, "its record")
+    run, lost = fitting.from_bytes(record, "its record", damaged=bool(damage))
     if run.identity.uid != uid:
         raise FormatError(f"its record is that of another run: its uid is {run.identity.uid}")
     if damage:

@@ -48,7 +48,7 @@ def text(run: Parcel, masked: Iterable[str], lost: Mapping[str, Any], commit_url
     """The page.
 
     Args:
-        run: The run, masked.
+        run: The run, masked, as the record has it.
         masked: Where.
         lost: What the record lacks of it, see ``info/restored.json``.
         commit_url: Where commits of the code are seen: their ids come behind it; None: nowhere.
