@@ -42,7 +42,7 @@ def from_bytes(data: bytes) -> Json:
         FormatError: If it is not JSON.
     """
     try:
-        value: Json = _decoder.decode(data.decode("utf-8"))
+        value = _parse(data.decode("utf-8"))
         if b"\\u" in data:
             json.dumps(value, ensure_ascii=False).encode("utf-8")  # no lone surrogates
     except (ValueError, RecursionError) as error:
@@ -59,6 +59,18 @@ def read(data: bytes) -> Any:
     value = from_bytes(data)
     deep = data.count(b"[") + data.count(b"{") > MAX_DEPTH  # perhaps
     return decode(value) if deep or b"$" in data or b"\\u" in data else value  # else there is nothing to decode
+
+
+def _parse(text: str) -> Json:
+    value: Json
+    try:
+        value, end = _decoder.raw_decode(text)  # as we write it: half the time
+        if text[end:] == "\n":
+            return value
+    except ValueError:
+        pass
+    value = _decoder.decode(text)
+    return value
 
 
 def _not_json(name: str) -> None:

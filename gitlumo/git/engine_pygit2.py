@@ -49,7 +49,7 @@ class Pygit2Objects:
             kind, data = self._odb.read(id)
         except (KeyError, ValueError, pygit2.GitError):
             raise missing(id) from None
-        return self._recent.keep(id, _KINDS[int(kind)], data)
+        return self._recent.keep(id, _KINDS[kind], data)
 
     def has(self, id: str) -> bool:
         """See :meth:`gitlumo.git.objects.Objects.has`."""
