@@ -47,7 +47,7 @@ def from_bytes(data: bytes) -> Json:
     if plain:  # as most names and uids are, of which a join reads thousands
         return plain[1].decode("ascii")
     try:
-        value: Json = _decoder.decode(data.decode("utf-8"))
+        value = _parse(data.decode("utf-8"))
         if b"\\u" in data:
             json.dumps(value, ensure_ascii=False).encode("utf-8")  # no lone surrogates
     except (ValueError, RecursionError) as error:
@@ -64,6 +64,18 @@ def read(data: bytes) -> Any:
     value = from_bytes(data)
     deep = data.count(b"[") + data.count(b"{") > MAX_DEPTH  # perhaps
     return decode(value) if deep or b"$" in data or b"\\u" in data else value  # else there is nothing to decode
+
+
+def _parse(text: str) -> Json:
+    value: Json
+    try:
+        value, end = _decoder.raw_decode(text)  # as we write it: half the time
+        if text[end:] == "\n":
+            return value
+    except ValueError:
+        pass
+    value = _decoder.decode(text)
+    return value
 
 
 def _not_json(name: str) -> None:

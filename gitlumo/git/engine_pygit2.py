@@ -66,7 +66,7 @@ class Pygit2Objects:
             number, data = self._odb.read(id)
         except (KeyError, ValueError, pygit2.GitError):
             raise missing(id) from None
-        return _KINDS[int(number)], data
+        return _KINDS[number], data
 
     def has(self, id: str) -> bool:
         """See :meth:`gitlumo.git.objects.Objects.has`."""

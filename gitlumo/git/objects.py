@@ -125,20 +125,36 @@ def read_tree(objects: Objects, id: str) -> dict[str, Entry]:
     return parse_tree(read_kind(objects, id, TREE), 20 if objects.hash_name == "sha1" else 32)
 
 
-def read_files(objects: Objects, id: str) -> dict[str, str]:
-    """The regular files in a tree: name to id.
+class Folder:
+    """A tree's entries by name, each taken apart only when it is asked for: who reads many trees wants few of them."""
 
-    Raises:
-        MissingObject: If there is none of this id.
-        GitError: If the object is no tree.
-    """
-    size = 20 if objects.hash_name == "sha1" else 32
-    lines = tree_lines(read_kind(objects, id, TREE), size)
-    return {
-        name.decode("utf-8", "surrogateescape"): whole[-size:].hex()
-        for whole, mode, name in lines
-        if mode[:2] == b"10" and len(mode) == 6  # as Entry.is_file
-    }
+    def __init__(self, objects: Objects, id: str):
+        """Read a tree.
+
+        Raises:
+            MissingObject: If there is none of this id.
+            GitError: If the object is no tree.
+        """
+        self._size = 20 if objects.hash_name == "sha1" else 32
+        self._lines = {line[2]: line for line in tree_lines(read_kind(objects, id, TREE), self._size)}
+
+    def file(self, name: bytes) -> str | None:
+        """The id of a regular file's blob, None where there is none."""
+        line = self._lines.get(name)
+        return line[0][-self._size :].hex() if line and _is_file(line[1]) else None
+
+    def tree(self, name: bytes) -> str | None:
+        """The id of a subtree, None where there is none."""
+        line = self._lines.get(name)
+        return line[0][-self._size :].hex() if line and int(line[1], 8) == TREE_MODE else None
+
+    def files(self) -> list[str]:
+        """The names of the regular files."""
+        return [name.decode("utf-8", "surrogateescape") for _, mode, name in self._lines.values() if _is_file(mode)]
+
+
+def _is_file(mode: bytes) -> bool:
+    return mode[:2] == b"10" and len(mode) == 6  # as Entry.is_file
 
 
 def read_entries(objects: Objects, id: str, prefix: str) -> list[Entry]:
