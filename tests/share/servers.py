@@ -8,6 +8,7 @@ import getpass
 import http.server
 import os
 import shutil
+import signal
 import socket
 import ssl
 import subprocess
@@ -312,7 +313,8 @@ def sshd(program: str, folder: Path, root: Path) -> Iterator[tuple[str, str]]:
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:
-    child.terminate()
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(child.pid, signal.SIGTERM)  # fcgiwrap leaves its children alone
     try:
         child.wait(5)
     except subprocess.TimeoutExpired:
