@@ -85,6 +85,8 @@ def chosen(home: Home, local: str, founds: Sequence[Found]) -> list[Published]:
     """
     if not founds:
         raise LumoError("there are no runs to back up\nrecord one:  git lumo run -- COMMAND")
+    if home.repository.is_partial:
+        home.ledger.complete()
     objects = home.repository.objects
     wanted = [selection.Wanted.of(found.record) for found in founds]
     return selection.find(objects, read_commit(objects, local).tree, wanted)

@@ -27,7 +27,7 @@ from gitlumo.git.export import File
 FORMATS = {"tar": (".tar",), "tar.gz": (".tar.gz", ".tgz"), "tar.zst": (".tar.zst",), "zip": (".zip",)}
 _LEVEL, _ZSTD_LEVEL = 6, 3
 _PART = 1 << 18  # bytes that are read at a time
-_JOB = 1 << 21  # bytes that libzstd's thread gets at a time: it keeps some of these in memory
+_WORKERS, _JOB = 2, 1 << 21  # libzstd's threads, and the bytes that one gets at a time: it keeps some in memory
 _GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 _OLDEST, _NEWEST = 315532800, 4294967294  # 1980, the first year that zip knows, to the last second of 32 bits
 
@@ -115,12 +115,12 @@ class _Gzip:
 
 
 class _Zstd:
-    """Compresses what it is given, in a thread of libzstd's where it has any."""
+    """Compresses what it is given, in threads of libzstd's where it has any: the bytes are those of one of them."""
 
     def __init__(self, out: BinaryIO):
         self._out, module = out, zstd()
         parameters = module.CompressionParameter
-        workers = min(1, parameters.nb_workers.bounds()[1])
+        workers = min(_WORKERS, parameters.nb_workers.bounds()[1])
         options = {parameters.compression_level: _ZSTD_LEVEL, parameters.checksum_flag: 1}
         threads = {parameters.nb_workers: workers, parameters.job_size: _JOB} if workers else {}
         self._compressor = module.ZstdCompressor(options={**options, **threads})

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from gitlumo import Watcher
-from gitlumo.backup import bundle, checking
+from gitlumo.backup import bundle, checking, tar, untar
 from gitlumo.backup.restoring import PURGED, RESTORED, THERE
 from gitlumo.cli import main
 from gitlumo.errors import FormatError, LumoError
@@ -186,6 +186,20 @@ def test_a_shallow_clone_says_which_code_is_missing(runs, other, git, tmp_path, 
     other()
     assert sorted(each.missing_code or "" for each in restore(tmp_path / "a.bundle")) == code
     assert all_as_json() == before
+
+
+def test_a_partial_clone_fetches_what_it_needs(runs, other, git, tmp_path, monkeypatch):
+    before = all_as_json()
+    git("config", "uploadpack.allowFilter", "true")
+    git("clone", "-q", "--filter=blob:none", "--no-checkout", f"file://{os.getcwd()}", tmp_path / "clone")
+    monkeypatch.chdir(tmp_path / "clone")
+    code = sorted(exp.properties["git"]["commit"] for exp in runs)
+    assert list(write(tmp_path / "a.bundle").missing_code) == code
+    assert list(tar.write(here(), founds(), str(tmp_path / "a.tar")).missing_code) == code
+    for take, name in ((bundle, "a.bundle"), (untar, "a.tar")):
+        other()
+        take.restore(here(), str(tmp_path / name))
+        assert all_as_json() == before
 
 
 def test_into_a_shallow_clone_and_a_linked_worktree(runs, git, tmp_path, monkeypatch):
