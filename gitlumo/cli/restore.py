@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from gitlumo.cli.opening import Opened, open_here
 from gitlumo.cli.terminal import printable
 from gitlumo.cli.wire import interruptible, show
-from gitlumo.errors import UsageError
+from gitlumo.errors import FormatError, UsageError
 
 if TYPE_CHECKING:
     from gitlumo.backup.restoring import Backup, Outcome
@@ -32,23 +33,30 @@ def options(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Restore, and say what came back."""
     from gitlumo.backup import restoring
+    from gitlumo.backup.restoring import Backup
 
     opened = open_here()
     with interruptible("restore"):
-        backups = list(_from_github(opened, args))
+        backups, damaged = [], 0
+        for found in _from_github(opened, args):
+            if isinstance(found, Backup):
+                backups.append(found)
+            else:
+                damaged += 1
+                print(printable(f"error: {found}", newlines=True), file=sys.stderr)
         if args.dry_run:
             for backup in backups:
                 restoring.check(opened.repository.objects, backup)
                 print(printable(f"{backup.origin} holds {backup.parcel.name} ({backup.parcel.record.state})"))
-            return 0
+            return 1 if damaged else 0
         outcomes = restoring.restore(opened, backups, show())
     for outcome in outcomes:
         for line in [json.dumps(as_json(outcome), sort_keys=True)] if args.json else lines(outcome):
             print(printable(line))
-    return 1 if any(outcome.outcome == restoring.PURGED for outcome in outcomes) else 0
+    return 1 if damaged or any(outcome.outcome == restoring.PURGED for outcome in outcomes) else 0
 
 
-def _from_github(opened: Opened, args: argparse.Namespace) -> Iterator[Backup]:
+def _from_github(opened: Opened, args: argparse.Namespace) -> Iterator[Backup | FormatError]:
     from gitlumo.backup import address
     from gitlumo.backup.address import Address
 
@@ -69,8 +77,13 @@ def _from_github(opened: Opened, args: argparse.Namespace) -> Iterator[Backup]:
         yield from _issues(opened, Address(api, repo), numbers, force=args.force)
 
 
-def _issues(opened: Opened, place: Any, numbers: list[int], *, force: bool) -> Iterator[Backup]:
-    from gitlumo.backup import address
+def _issues(opened: Opened, place: Any, numbers: list[int], *, force: bool) -> Iterator[Backup | FormatError]:
+    """The runs of some issues; of all, where none is named: then what is wrong with one is no matter for the others.
+
+    Raises:
+        FormatError: If one that is named is damaged.
+    """
+    from gitlumo.backup import address, restoring
     from gitlumo.backup.api import Client, Pace
     from gitlumo.backup.holdings import Holdings
     from gitlumo.cli.backup import tell
@@ -78,8 +91,14 @@ def _issues(opened: Opened, place: Any, numbers: list[int], *, force: bool) -> I
     client = Client(place, address.token(opened, place), Pace(opened.settings.github_pause), tell)
     try:
         holdings = Holdings(opened, client)
-        each = [holdings.one(number) for number in numbers] or list(holdings.all())
-        yield from [holdings.backup(issue, force=force) for issue in each]
+        yield from [holdings.backup(holdings.one(number), force=force) for number in numbers]
+        for issue in () if numbers else holdings.all():
+            try:
+                found = holdings.backup(issue, force=force)
+                restoring.check(opened.repository.objects, found)
+                yield found
+            except FormatError as error:
+                yield error
     finally:
         client.close()
 
