@@ -12,6 +12,7 @@ import datetime
 import email.utils
 import functools
 import itertools
+import re
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -100,7 +101,12 @@ class Client:
             token: The token.
             pace: Of writes.
             tell: Takes a line that says for what is waited.
+
+        Raises:
+            Barred: If the token cannot be one.
         """
+        if not re.fullmatch(r"[!-~]+", token):
+            raise Barred("the token has a space, a line end or a letter that no token has\n  export GITHUB_TOKEN=...")
         self._github = Github(
             auth=Auth.Token(token),
             base_url=address.api,

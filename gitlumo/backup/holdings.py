@@ -112,7 +112,7 @@ class Holdings:
             return MISSING, None, ""
         kept = there[0]
         try:
-            recorded, _ = self._read(kept, run.identity.uid)
+            recorded, _ = self._read(kept)
         except FormatError as error:
             return DAMAGED, kept, str(error)
         edit = whereabouts.backup_in(recorded, self._client.address)

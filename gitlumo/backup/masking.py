@@ -10,12 +10,10 @@ from dataclasses import replace
 from typing import Any
 
 from gitlumo import privacy, values
-from gitlumo.backup.parcel import Parcel
+from gitlumo.backup.parcel import IDENTITY, Parcel
 from gitlumo.errors import FormatError
 from gitlumo.store import layout, record
 
-# What a run is, and what must stay as it is for the run to be the same one.
-_IDENTITY = frozenset(layout.info_path(key) for key in ("uid", "exp_name", "test_name", "progress", "format"))
 # Anybody's home folder, as /home/ada and /gpfs/users/ada; where it is on this machine does not matter.
 _HOMES = re.compile(r"(?<![\w.~/-])(?:(?:/[\w.-]+){0,3}/(?:homes?|[Uu]sers)/[^/\s\"'`:;,<>|\\]+|/root(?!\w))")
 
@@ -30,7 +28,7 @@ def masked(parcel: Parcel) -> tuple[Parcel, list[str]]:
     places: list[str] = []
     lines_changed = False
     for path, data in parcel.files.items():
-        if path in _IDENTITY or path.startswith(f"{layout.EDITS}/"):
+        if path in IDENTITY or path.startswith(f"{layout.EDITS}/"):
             files[path] = data
             continue
         new, where = _file(path, data)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import sys
 from collections.abc import Iterator
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from gitlumo.cli.opening import Opened, open_here
 from gitlumo.cli.terminal import printable
 from gitlumo.cli.wire import interruptible, show
-from gitlumo.errors import UsageError
+from gitlumo.errors import FormatError, UsageError
 
 if TYPE_CHECKING:
     from gitlumo.backup.restoring import Backup, Outcome
@@ -40,6 +41,7 @@ def options(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Restore, and say what came back."""
     from gitlumo.backup import restoring
+    from gitlumo.backup.restoring import Backup
 
     opened = open_here()
     issues = [source for source in args.source if _is_issue(source, opened)]
@@ -51,16 +53,23 @@ def run(args: argparse.Namespace) -> int:
     if others and (args.force or args.all):
         raise UsageError("--force and --all are for issues on GitHub")
     with interruptible("restore"):
-        backups = list(_from_github(opened, issues, args))
+        backups, damaged = [], 0
+        for found in _from_github(opened, issues, args):
+            if isinstance(found, Backup):
+                backups.append(found)
+            else:
+                damaged += 1
+                print(printable(f"error: {found}", newlines=True), file=sys.stderr)
         if args.dry_run:
-            return _preview(opened, backups, others)
+            _preview(opened, backups, others)
+            return 1 if damaged else 0
         outcomes = restoring.restore(opened, backups, show()) if backups else []
         for source in others:
             outcomes += _from_elsewhere(opened, source, args.only)
     for outcome in outcomes:
         for line in [json.dumps(as_json(outcome), sort_keys=True)] if args.json else lines(outcome):
             print(printable(line))
-    return 1 if any(outcome.outcome == restoring.PURGED for outcome in outcomes) else 0
+    return 1 if damaged or any(outcome.outcome == restoring.PURGED for outcome in outcomes) else 0
 
 
 def _is_issue(source: str, opened: Opened) -> bool:
@@ -92,7 +101,7 @@ def _kind(source: str) -> ModuleType:
     return bundle if is_bundle(source) else untar
 
 
-def _preview(opened: Opened, backups: list[Backup], others: list[str]) -> int:
+def _preview(opened: Opened, backups: list[Backup], others: list[str]) -> None:
     from gitlumo.backup import restoring
 
     for backup in backups:
@@ -101,10 +110,9 @@ def _preview(opened: Opened, backups: list[Backup], others: list[str]) -> int:
     for source in others:
         for each in _kind(source).check(opened, source):
             print(printable(f"{source} holds {each.name}, {each.state}{f' ({each.said})' if each.said else ''}"))
-    return 0
 
 
-def _from_github(opened: Opened, sources: list[str], args: argparse.Namespace) -> Iterator[Backup]:
+def _from_github(opened: Opened, sources: list[str], args: argparse.Namespace) -> Iterator[Backup | FormatError]:
     from gitlumo.backup import address
     from gitlumo.backup.address import Address
 
@@ -125,8 +133,13 @@ def _from_github(opened: Opened, sources: list[str], args: argparse.Namespace) -
         yield from _issues(opened, Address(api, repo), numbers, force=args.force)
 
 
-def _issues(opened: Opened, place: Any, numbers: list[int], *, force: bool) -> Iterator[Backup]:
-    from gitlumo.backup import address
+def _issues(opened: Opened, place: Any, numbers: list[int], *, force: bool) -> Iterator[Backup | FormatError]:
+    """The runs of some issues; of all, where none is named: then what is wrong with one is no matter for the others.
+
+    Raises:
+        FormatError: If one that is named is damaged.
+    """
+    from gitlumo.backup import address, restoring
     from gitlumo.backup.api import Client, Pace
     from gitlumo.backup.holdings import Holdings
     from gitlumo.cli.backup import tell
@@ -134,8 +147,14 @@ def _issues(opened: Opened, place: Any, numbers: list[int], *, force: bool) -> I
     client = Client(place, address.token(opened, place), Pace(opened.settings.github_pause), tell)
     try:
         holdings = Holdings(opened, client)
-        each = [holdings.one(number) for number in numbers] or list(holdings.all())
-        yield from [holdings.backup(issue, force=force) for issue in each]
+        yield from [holdings.backup(holdings.one(number), force=force) for number in numbers]
+        for issue in () if numbers else holdings.all():
+            try:
+                found = holdings.backup(issue, force=force)
+                restoring.check(opened.repository.objects, found)
+                yield found
+            except FormatError as error:
+                yield error
     finally:
         client.close()
 
