@@ -1,6 +1,6 @@
 """A run as one record that fits into an issue and its comments: all of it, or as much as fits, and what does not.
 
-The record (docs/format.md, section 12) is a line of JSON for what it lacks, and one for each file: the beginning of a
+The record (docs/format.md, section 14) is a line of JSON for what it lacks, and one for each file: the beginning of a
 damaged one can be read.
 """
 
@@ -46,7 +46,7 @@ def fit(run: Parcel, masked: Iterable[str]) -> tuple[Parcel, dict[str, Any]]:
     """
     places = list(masked)
     lost: dict[str, Any] = {"masked": places} if places else {}
-    if all(map(is_utf8, run.files)) and _Room(BUDGET).take(_lines(run.files, lost)) is None:
+    if all(map(parcels.is_utf8, run.files)) and _Room(BUDGET).take(_lines(run.files, lost)) is None:
         return run, lost
     for budget in (BUDGET, BUDGET * 9 // 10, BUDGET * 3 // 4):  # together they may take a little more than one by one
         files, more = _chosen(run, lost, budget)
@@ -57,11 +57,11 @@ def fit(run: Parcel, masked: Iterable[str]) -> tuple[Parcel, dict[str, Any]]:
 
 def _chosen(run: Parcel, lost: Mapping[str, Any], budget: int) -> tuple[dict[str, bytes], dict[str, Any]]:
     """The files of a run for which there is room, and what is not among them."""
-    named = {path: data for path, data in run.files.items() if is_utf8(path)}
+    named = {path: data for path, data in run.files.items() if parcels.is_utf8(path)}
     files = {path: data for path, data in named.items() if _is_core(path)}
     history = {path: data for path, data in named.items() if layout.chunk_number(path) is not None}
     rest = [path for path in run.files if path not in files and path not in history]
-    told = {path: {"path": shown(path), "size": len(run.files[path])} for path in rest}
+    told = {path: {"path": parcels.shown(path), "size": len(run.files[path])} for path in rest}
     longest = {**lost, "left_out": list(told.values()), "history": {"lines": 0, "of": 0}}
     room = _Room(budget)
     if room.take(_lines(files, longest)) is not None:
@@ -107,20 +107,6 @@ class _Room:
 
 def _is_core(path: str) -> bool:
     return layout.info_key(path) is not None or path in (layout.METRICS, layout.NOTE) or path.startswith("edits/")
-
-
-def is_utf8(path: str) -> bool:
-    """Whether a path can stand in a record: git takes any bytes."""
-    try:
-        path.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def shown(path: str) -> str:
-    """A path as a record can say it."""
-    return path.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def _history(chunks: Mapping[str, bytes], room: _Room) -> tuple[dict[str, bytes], dict[str, int] | None]:
@@ -274,7 +260,7 @@ def from_bytes(data: bytes, where: str, *, damaged: bool = False) -> tuple[Parce
     while (end := data.find(b"\n", begin)) >= 0:
         line = _object(data[begin:end])
         path, content = line.get("path"), _bytes(line)
-        if not isinstance(path, str) or content is None or path in files or not is_utf8(path):
+        if not isinstance(path, str) or content is None or path in files or not parcels.is_utf8(path):
             if damaged:
                 break
             raise FormatError(f"{where}: a line of its record is no file, or a second one of its path")
@@ -294,9 +280,9 @@ def _is_lost(value: Any) -> bool:
     masked, left_out, history = value.get("masked", []), value.get("left_out", []), value.get("history")
     return (
         isinstance(masked, list)
-        and all(isinstance(each, str) and is_utf8(each) for each in masked)
+        and all(isinstance(each, str) and parcels.is_utf8(each) for each in masked)
         and isinstance(left_out, list)
-        and all(_has(each, {"path": str, "size": int}) and is_utf8(each["path"]) for each in left_out)
+        and all(_has(each, {"path": str, "size": int}) and parcels.is_utf8(each["path"]) for each in left_out)
         and (history is None or _has(history, {"lines": int, "of": int}))
     )
 

@@ -1,4 +1,4 @@
-"""The text of an issue that holds a run (docs/format.md, section 12): pure, from bytes to Markdown and back.
+"""The text of an issue that holds a run (docs/format.md, section 14): pure, from bytes to Markdown and back.
 
 People edit around it, and GitHub returns what they edit with CRLF: what stands at the ends of lines does not count.
 """

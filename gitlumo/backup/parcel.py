@@ -101,11 +101,11 @@ def marked(parcel: Parcel, lost: Mapping[str, Any]) -> Parcel:
     assert isinstance(progress, dict)  # it has an identity
     files[_PROGRESS] = values.to_bytes({**progress, "restored": True})
     if lost:
-        files[layout.LOST] = values.to_bytes(values.encode(_together(parcel.record.info("restored"), lost)))
+        files[layout.LOST] = values.to_bytes(values.encode(together(parcel.record.info("restored"), lost)))
     return Parcel(replace(parcel.identity, restored=True), files)
 
 
-def _together(before: Any, lost: Mapping[str, Any]) -> dict[str, Any]:
+def together(before: Any, lost: Mapping[str, Any]) -> dict[str, Any]:
     """What a run lacks that came from a backup already without all that it had."""
     if not isinstance(before, dict):
         return dict(lost)
@@ -118,6 +118,20 @@ def _together(before: Any, lost: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(history, dict) and isinstance(lost.get("history"), dict):
         result["history"] = {**lost["history"], "of": history.get("of")}
     return result
+
+
+def is_utf8(path: str) -> bool:
+    """Whether a path can stand in a record: git takes any bytes."""
+    try:
+        path.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def shown(path: str) -> str:
+    """A path as a record can say it."""
+    return path.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def stage(staging: Staging, parcel: Parcel) -> Run:

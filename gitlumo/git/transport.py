@@ -35,6 +35,24 @@ _EMPTY = b"You appear to have cloned an empty repository"
 _CLONING = re.compile(r"^Cloning into (?:bare repository )?'(.*)'\.\.\.$", re.MULTILINE)
 
 
+def ssh_host(name: str) -> str | None:
+    """The host behind a name in the user's ssh configuration (ssh(1), ``-G``: nothing is sent); None: nobody knows."""
+    try:
+        done = subprocess.run(
+            ["ssh", "-G", "--", name],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=process.environment(),
+            timeout=process.PATIENCE,
+            check=False,
+        )
+    except (OSError, ValueError, subprocess.TimeoutExpired):
+        return None
+    found = re.search(r"^hostname (\S+)$", done.stdout.decode("utf-8", "replace"), re.MULTILINE)
+    return found[1].lower() if found and done.returncode == 0 else None
+
+
 def push(
     repository: Repository, remote: str, commit: str, ref: str, tracking: str | None, show: Show | None = None
 ) -> None:
