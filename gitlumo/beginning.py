@@ -146,6 +146,16 @@ def roots(settings: Settings, lumo_dir: str) -> dict[str, str]:
     }
 
 
+def folder_name(exp_name: str, test_name: str, uid: str, info_root: str, lumo_dir: str) -> str | None:
+    """A run's folder's name on this disk; another run, or another repository's, may have its test_name there."""
+    for name in (test_name, f"{test_name}~{uid}"):
+        info_dir = os.path.join(info_root, exp_name, name)
+        said = journal.Folder(info_dir, 0).read(layout.info_path("uid"))
+        if said == values.to_bytes(uid) and journal.belongs_to(info_dir, lumo_dir):
+            return name
+    return None
+
+
 def _recover(began: Beginning) -> None:
     from gitlumo.store.recovery import recover
 

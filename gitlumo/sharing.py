@@ -17,16 +17,15 @@ import threading
 import time
 from abc import abstractmethod
 from collections.abc import Iterator
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from gitlumo import privacy, values
+from gitlumo.picturing import Picturing
 from gitlumo.recorded import OPEN
 from gitlumo.silence import Silence
 from gitlumo.store import layout
 from gitlumo.store.frozen import Frozen
 from gitlumo.store.journal import TEMPORARY, write_whole
-from gitlumo.writing import Writing
 
 if TYPE_CHECKING:
     from gitlumo.store.journal import Folder
@@ -41,7 +40,7 @@ _PROGRESS = layout.info_path("progress")
 _SHARED = TEMPORARY + "shared"  # marks a folder whose run was shared while it ran: its end is to be pushed as well
 
 
-class Sharing(Writing):
+class Sharing(Picturing):
     """The sharing half of an experiment."""
 
     ledger: Ledger
@@ -151,7 +150,14 @@ class Sharing(Writing):
         from gitlumo.git import process
 
         location = self.repository.location
-        order = {"location": asdict(location), "uid": self.uid, "seq": seq, "pace": pace, "wait": wait, "limit": LIMIT}
+        order = {
+            "location": location._asdict(),
+            "uid": self.uid,
+            "seq": seq,
+            "pace": pace,
+            "wait": wait,
+            "limit": LIMIT,
+        }
         with tempfile.TemporaryFile() as said:  # not a pipe: a process that is forked just now would hold it open
             pushing = process.Child(
                 [sys.executable, "-P", "-m", "gitlumo.share.live", json.dumps(order)],

@@ -32,10 +32,12 @@ class Address:
     Attributes:
         api: The API's base, ``https://api.github.com`` or ``https://HOST/api/v3``.
         repo: ``owner/name``.
+        former: What it was called when it was asked for.
     """
 
     api: str
     repo: str
+    former: str = ""
 
     @property
     def host(self) -> str:
@@ -127,6 +129,11 @@ def parse(text: str, api: str) -> tuple[str, int] | None:
         if page and _REPO.fullmatch(page[1]):
             return page[1], int(page[2])
     return None
+
+
+def is_repo(text: str) -> bool:
+    """Whether a text can be ``owner/name``."""
+    return bool(_REPO.fullmatch(text))
 
 
 def parse_repo(text: str) -> str | None:

@@ -66,19 +66,18 @@ class Draft:
         return issue.body(self.uid, self.page, parts[0], former), rest
 
 
-def of(run: Parcel, place: Address, root: str | None, code: Address | None) -> Draft:
+def of(run: Parcel, place: Address, code: Address | None) -> Draft:
     """The draft of a run.
 
     Args:
         run: The run.
         place: Where the issue is to be.
-        root: The repository's work tree here.
         code: The repository on GitHub that has the code.
 
     Raises:
         LumoError: If the run is too large for an issue.
     """
-    hidden, masked = masking.masked(whereabouts.numbered(run, place, None), root)
+    hidden, masked = masking.masked(whereabouts.unnumbered(run, place))
     fitted, lost = fitting.fit(hidden, masked)
     record = fitting.to_bytes(fitted.files, lost)
     state = run.record.state

@@ -1,12 +1,13 @@
 """A run as one record that fits into an issue and its comments: all of it, or as much as fits, and what does not.
 
-The record (docs/format.md, section 12) is a line of JSON for what it lacks, and one for each file: the beginning of a
+The record (docs/format.md, section 14) is a line of JSON for what it lacks, and one for each file: the beginning of a
 damaged one can be read.
 """
 
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
@@ -15,7 +16,7 @@ from typing import Any
 
 from gitlumo.backup import parcel as parcels
 from gitlumo.backup.issue import MAX_PARTS, PART_BYTES
-from gitlumo.backup.parcel import Parcel
+from gitlumo.backup.parcel import IDENTITY, Parcel
 from gitlumo.errors import FormatError, LumoError
 from gitlumo.store import layout
 
@@ -25,7 +26,6 @@ MAX_RECORD = 64 * 1024 * 1024  # before it is compressed: a stranger's could be 
 MAX_FILES = 100_000
 _LEVEL = 9
 _STEP = 4096  # bytes that are decompressed at a time: of damaged ones all that comes before is read
-_IDENTITY = frozenset(layout.info_path(key) for key in ("uid", "exp_name", "test_name", "progress", "format"))
 
 
 def fit(run: Parcel, masked: Iterable[str]) -> tuple[Parcel, dict[str, Any]]:
@@ -196,8 +196,10 @@ def _json(line: Mapping[str, Any]) -> bytes:
 
 
 def _place(path: str) -> int:
+    if path in IDENTITY:
+        return 0
     if path.startswith("info/"):
-        return 0 if path in _IDENTITY else 1
+        return 1
     return 2 if _is_core(path) else 3 if layout.chunk_number(path) is not None else 4
 
 
@@ -215,16 +217,26 @@ def compress(data: bytes) -> bytes:
 
 def decompress(data: bytes) -> tuple[bytes, str | None]:
     """The inverse of :func:`compress`, as far as it goes, and what is wrong; None: nothing."""
-    inflate = zlib.decompressobj()
-    found, problem = bytearray(), None
-    try:
-        for at in range(0, len(data), _STEP):
-            found += inflate.decompress(data[at : at + _STEP], MAX_RECORD - len(found))
-            if inflate.unconsumed_tail or len(found) >= MAX_RECORD:
-                return bytes(found), f"its record is larger than {MAX_RECORD >> 20} MiB, which no record is"
-    except zlib.error as error:
-        problem = f"its record cannot be decompressed: {error}"
+    inflate, found, problem = zlib.decompressobj(), bytearray(), None
+    for at in range(0, len(data), _STEP):
+        chunk, before = data[at : at + _STEP], inflate.copy()
+        try:
+            found += inflate.decompress(chunk, MAX_RECORD - len(found))
+        except zlib.error as error:
+            found += _up_to_damage(before, chunk)
+            problem = f"its record cannot be decompressed: {error}"
+            break
+        if inflate.unconsumed_tail or len(found) >= MAX_RECORD:
+            return bytes(found), f"its record is larger than {MAX_RECORD >> 20} MiB, which no record is"
     return bytes(found), problem if problem or inflate.eof else "its record is cut off"
+
+
+def _up_to_damage(inflate: zlib._Decompress, chunk: bytes) -> bytes:
+    found = bytearray()
+    with contextlib.suppress(zlib.error):
+        for byte in chunk:
+            found += inflate.decompress(bytes([byte]))
+    return bytes(found)
 
 
 def from_bytes(data: bytes, where: str, *, damaged: bool = False) -> tuple[Parcel, dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""The text of an issue that holds a run (docs/format.md, section 12): pure, from bytes to Markdown and back.
+"""The text of an issue that holds a run (docs/format.md, section 14): pure, from bytes to Markdown and back.
 
 People edit around it, and GitHub returns what they edit with CRLF: what stands at the ends of lines does not count.
 """
@@ -65,10 +65,12 @@ def digest_of(record: bytes) -> str:
     return hashlib.sha256(record).hexdigest()
 
 
-def uid_of(body: str | None) -> str | None:
-    """The run whose backup an issue is; None: it is another issue, or a duplicate that was emptied."""
-    match = _MARKER.search(body or "")
-    return match[1] if match else None
+def uids_of(body: str | None) -> list[str]:
+    """The run whose backup an issue is; none: it is another issue, or a duplicate that was emptied.
+
+    They are several where somebody has pasted the text of one into another.
+    """
+    return list(dict.fromkeys(_MARKER.findall(body or "")))
 
 
 def duplicate_of(body: str | None) -> str | None:
@@ -140,8 +142,8 @@ def body(uid: str, page: str, part: str, former: str | None = None) -> str:
         former: The body that there is: what people wrote around ours stays.
     """
     text = (former or "").replace("\r\n", "\n")
-    if uid_of(text) != uid:
-        text = f"<!-- gitlumo run {uid} -->\n"
+    if uid not in uids_of(text):
+        text = f"<!-- gitlumo run {uid} -->\n{text}"
     text = _without_records(uid, text)
     for name, content in zip(_REGIONS, (page, part), strict=True):
         region = f"<!-- gitlumo {name} -->\n{content}<!-- gitlumo {name} end -->\n"
@@ -261,6 +263,8 @@ def whole(found: Sequence[Part]) -> bytes:
     Raises:
         FormatError: If some are missing or damaged; says which.
     """
+    if not found:
+        raise FormatError("its record is gone")
     count = found[0].count
     sound = {part.number: part.data for part in reversed(found) if part.is_sound}  # the first: others may come later
     damaged = sorted({part.number for part in found} - sound.keys())

@@ -9,77 +9,73 @@ from dataclasses import replace
 from typing import Any
 
 from gitlumo import privacy, values
-from gitlumo.backup.parcel import Parcel, shown
+from gitlumo.backup.parcel import IDENTITY, Parcel, shown
 from gitlumo.errors import FormatError
 from gitlumo.store import layout
 
-# What a run is, and what must stay as it is for the run to be the same one.
-_IDENTITY = frozenset(layout.info_path(key) for key in ("uid", "exp_name", "test_name", "progress", "format"))
 _NAME = r"[^/\\\s\"'`:;,<>|]+"
+# Anybody's home folder, as /home/ada and /gpfs/users/ada; where it is on this machine does not matter.
 _HOMES = re.compile(
     rf"(?:{privacy.PATH_BEGINS}|(?<=^-[A-Za-z])|(?<=\s-[A-Za-z]))"  # -I/home/ada
-    rf"(?:/(?:home|Users)/{_NAME}|/root{privacy.PATH_ENDS})"
+    rf"(?:(?:/[\w.-]+){{0,3}}/(?:homes?|[Uu]sers)/{_NAME}|/root{privacy.PATH_ENDS})"
     rf"|(?<!\w)[A-Za-z]:[\\/]{{1,2}}Users[\\/]{{1,2}}{_NAME}"
 )
 
 
-def masked(parcel: Parcel, root: str | None) -> tuple[Parcel, list[str]]:
+def masked(parcel: Parcel) -> tuple[Parcel, list[str]]:
     """A parcel without secrets and private paths, and the places where something was masked.
 
     A file that is no text and holds a token is left out as a whole, and so is one with a token in its name; who and
-    when the run is never changes.
-
-    Args:
-        parcel: The run.
-        root: The repository's work tree on this machine, which becomes ``.``.
+    when the run is never changes. Machines that back up the same run mask the same: what differed would be sent again
+    and again, by one and then the other.
     """
     files: dict[str, bytes] = {}
     places: list[str] = []
     for path, data in parcel.files.items():
-        if path in _IDENTITY:
+        if path in IDENTITY:
             files[path] = data
         elif not path.startswith(f"{layout.EDITS}/"):
-            new, where = _file(path, data, root)
+            new, where = _file(path, data)
             name = shown(path)
-            if new is not None and mask_text(name, root, sure=True) == name:
+            if new is not None and mask_text(name, sure=True) == name:
                 files[path] = new
             else:
-                where = [mask_text(name, root, sure=True)]
+                where = [mask_text(name, sure=True)]
             places += where
-    files |= _edits(parcel, root, places)
+    files |= _edits(parcel, places)
     return replace(parcel, files=files), list(dict.fromkeys(places))
 
 
-def mask_text(text: str, root: str | None, *, sure: bool = False) -> str:
+def mask_text(text: str, *, sure: bool = False) -> str:
     """A text without secrets and private paths; see :func:`gitlumo.privacy.mask_text`."""
-    return _HOMES.sub("~", privacy.public_text(text, root, sure=sure))
+    return _HOMES.sub("~", privacy.mask_text(text, sure=sure))
 
 
-def _file(path: str, data: bytes, root: str | None) -> tuple[bytes | None, list[str]]:
+def _file(path: str, data: bytes) -> tuple[bytes | None, list[str]]:
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError:
         return (None, []) if privacy.tokens(data) else (data, [])
     key = layout.info_key(path)
     if layout.chunk_number(path) is not None:
-        new, places = _history(path, text, root)
+        new, places = _history(path, text)
     elif key is not None or path == layout.METRICS:
-        new, places = _json(text, key or "metrics", root)
+        new, places = _json(text, key or "metrics")
     else:
-        new = mask_text(text, root, sure=True)
+        new = mask_text(text, sure=True)
         places = [shown(path)] if new != text else []
     return new.encode("utf-8"), places
 
 
-def _json(text: str, key: str, root: str | None) -> tuple[str, list[str]]:
+def _json(text: str, key: str) -> tuple[str, list[str]]:
     """A property, or the metrics; what is damaged is masked as a text."""
     try:
         value = values.from_bytes(text.encode("utf-8"))
     except FormatError:
-        plain = mask_text(text, root)
+        plain = mask_text(text)
         return plain, [key] if plain != text else []
     by_name = key != "lock"  # a package may be called "credentials": what stands there is its version
-    new, places = _value(value, key, root) if by_name else (value, [])
+    new, places = _value(value, key) if by_name else (value, [])
     written = values.to_bytes(new).decode("utf-8") if new != value else text
     bare = _without_tokens(written)
     if bare != written:  # in a key
@@ -93,33 +89,33 @@ def _without_tokens(text: str) -> str:
     return text
 
 
-def _value(value: Any, path: str, root: str | None) -> tuple[Any, list[str]]:
+def _value(value: Any, path: str) -> tuple[Any, list[str]]:
     """A JSON value without them, and where they are, or were masked already when it was recorded."""
-    return privacy.mask_value(value, path, lambda text: mask_text(text, root))
+    return privacy.mask_value(value, path, mask_text)
 
 
-def _history(path: str, text: str, root: str | None) -> tuple[str, list[str]]:
+def _history(path: str, text: str) -> tuple[str, list[str]]:
     """A chunk of history: companions are texts, and the names of metrics."""
     if '"$with"' in text:
-        text, before = "\n".join(_line(raw, root) if '"$with"' in raw else raw for raw in text.split("\n")), text
+        text, before = "\n".join(_line(raw) if '"$with"' in raw else raw for raw in text.split("\n")), text
     else:
         before = text
     text = _without_tokens(text)
     return text, [path] if text != before else []
 
 
-def _line(raw: str, root: str | None) -> str:
+def _line(raw: str) -> str:
     try:
         value = json.loads(raw)
-        companions, _ = _value(value["$with"], "with", root)
+        companions, _ = _value(value["$with"], "with")
         if companions == value["$with"]:
             return raw
         return json.dumps({**value, "$with": companions}, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     except (ValueError, TypeError, KeyError, RecursionError):  # no line of a history
-        return mask_text(raw, root)
+        return mask_text(raw)
 
 
-def _edits(parcel: Parcel, root: str | None, places: list[str]) -> dict[str, bytes]:
+def _edits(parcel: Parcel, places: list[str]) -> dict[str, bytes]:
     """The edits; one with something to mask becomes another one, just before it.
 
     Edits of one name would be joined by whichever blob's id is the greater (docs/format.md, section 6), and a mask
@@ -132,7 +128,7 @@ def _edits(parcel: Parcel, root: str | None, places: list[str]) -> dict[str, byt
         edit = layout.parse_edit(path.partition("/")[2], data, parcel.identity.uid)
         if edit is None:
             continue  # nothing that anybody reads
-        value, where = _value(edit.value, edit.kind, root)
+        value, where = _value(edit.value, edit.kind)
         if edit.kind == layout.UNDO and isinstance(edit.value, str) and edit.value in ids:
             value, where = ids[edit.value], []
         if value == edit.value:

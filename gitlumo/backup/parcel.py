@@ -18,6 +18,8 @@ from gitlumo.store import check, layout
 from gitlumo.store.join import Run
 from gitlumo.store.record import Record
 
+# What a run is, and what must stay as it is for the run to be the same one.
+IDENTITY = frozenset(layout.info_path(key) for key in ("uid", "exp_name", "test_name", "progress", "format"))
 _PROGRESS = layout.info_path("progress")
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _TORN = re.compile(r"history: \d+ torn lines?")

@@ -155,9 +155,9 @@ def _clean(ledger: Ledger) -> None:
 
 def _delete(opened: Opened, ledger: Ledger, subject: Subject) -> Iterator[str]:
     """Delete the run's folders on this disk."""
-    from gitlumo.beginning import roots
+    from gitlumo.beginning import folder_name, roots
     from gitlumo.cli import facts
-    from gitlumo.cli.rm import delete, folder_name
+    from gitlumo.cli.rm import delete
     from gitlumo.store import register
 
     places, uid = roots(opened.settings, ledger.lumo_dir), subject.identity.uid

@@ -8,7 +8,6 @@ is the best value is not held apart: :func:`value` and :func:`whole` know that.
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -160,12 +159,12 @@ def flat(value: object, prefix: str = "") -> dict[str, Any]:
 
 def to_sql(value: Column) -> Held:
     """A value as SQLite holds it."""
-    if type(value) is str:
-        return value
-    if type(value) is float and not math.isnan(value):
+    if type(value) is str or (type(value) is float and value == value):
         return value
     if type(value) is int and -_INT64 <= value < _INT64:
         return value
+    if value is False:  # as nearly each run has
+        return b"false"
     return json.dumps(values.encode(value), ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()
 
 

@@ -6,6 +6,7 @@ Reading it needs neither the ledger nor an engine; :mod:`gitlumo.store.indexing`
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
@@ -52,10 +53,10 @@ class Index:
         self._ids: dict[int, list[int]] = {}
 
     @property
-    def state(self) -> tuple[str, int]:
-        """Which file this is, and the highest id that it has given: what is new or has changed has a higher one."""
-        made, last = self.connection.execute("SELECT made, last FROM meta").fetchone()
-        return made, last
+    def state(self) -> tuple[str, int, str]:
+        """Which file this is, the highest id that it has given (what is new has a higher one), and its tips."""
+        made, last, tips = self.connection.execute("SELECT made, last, tips FROM meta").fetchone()
+        return made, last, tips
 
     def runs(self, where: str = "1", values: Sequence[Any] = ()) -> Iterator[Indexed]:
         """Runs, the newest first.
@@ -98,14 +99,19 @@ class Index:
         every = self.ids(above)
         if len(values) == len(every):  # the most common case: all have it
             return every, values
-        return [run for (run,) in self.connection.execute(f"SELECT run {sql}", (name, above))], values
+        return self.integers(f"SELECT run AS found {sql}", (name, above)), values
 
     def ids(self, above: int = 0) -> list[int]:
         """The ids of all runs, those above one."""
         if above not in self._ids:
-            sql = "SELECT id FROM run WHERE id > ? ORDER BY id"
-            self._ids[above] = [id for (id,) in self.connection.execute(sql, (above,))]
+            self._ids[above] = self.integers("SELECT id AS found FROM run WHERE id > ? ORDER BY id", (above,))
         return self._ids[above]
+
+    def integers(self, sql: str, values: Sequence[Any]) -> list[int]:
+        """The column ``found`` of a query, integers: as one JSON text, in half the time that so many rows take."""
+        (text,) = self.connection.execute(f"SELECT json_group_array(found) FROM ({sql})", values).fetchone()
+        found: list[int] = json.loads(text)
+        return found
 
     def of(self, run: int) -> dict[str, columns.Column]:
         """All columns of one run."""

@@ -9,17 +9,17 @@ after a kill, and network file systems.
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
+import json
 import os
 import sqlite3
-from collections import defaultdict
 from collections.abc import Iterable
 from itertools import islice
 from typing import Any
 
-from gitlumo import values
 from gitlumo.errors import FormatError, GitError, MissingObject
-from gitlumo.git.objects import BLOB, Objects, Staging, object_id, read_blob, read_files, read_tree
+from gitlumo.git.objects import BLOB, Folder, Objects, Staging, object_id, read_blob
 from gitlumo.store import columns, layout, trees
 from gitlumo.store.branch import Branch, View
 from gitlumo.store.index import FILE, MARK, Index, connect, seen_by
@@ -174,7 +174,7 @@ def _enter(
     (highest,) = connection.execute("SELECT coalesce(max(id), 0) FROM run").fetchone()
     last = max(last, highest)
     runs = []
-    facts: defaultdict[int, list[tuple[int, int, Any]]] = defaultdict(list)  # by column, as the table lies
+    facts: dict[str, tuple[list[int], list[columns.Column]]] = {}  # by column, as the table lies
     known: dict[str, Any] = {}
     for place, tree in places:
         run = _Reading(objects, tree, place, known)
@@ -184,14 +184,28 @@ def _enter(
         last += 1
         runs.append((last, place, bytes.fromhex(tree), found.get("uid"), found.get("start"), trouble))
         for name, value in found.items():
-            if name not in names:
-                names[name] = len(names) + 1
-                connection.execute("INSERT INTO name VALUES (?, ?)", (names[name], name))
-            key = names[name]
-            facts[key].append((key, last, value if type(value) is str else columns.to_sql(value)))
+            if name not in facts:
+                facts[name] = [], []
+            ids, held = facts[name]
+            ids.append(last)
+            held.append(value)
     connection.executemany("INSERT INTO run VALUES (?, ?, ?, ?, ?, ?)", runs)
-    for key in sorted(facts):
-        connection.executemany("INSERT INTO fact VALUES (?, ?, ?)", facts[key])
+    for name in facts:
+        if name not in names:
+            names[name] = len(names) + 1
+            connection.execute("INSERT INTO name VALUES (?, ?)", (names[name], name))
+    for name in sorted(facts, key=names.__getitem__):
+        ids, held = facts[name]
+        rows = zip(ids, map(columns.to_sql, held), strict=True)
+        connection.executemany(f"INSERT INTO fact VALUES ({names[name]:d}, ?, ?)", rows)
+
+
+_OWN = frozenset({"uid", "progress", "pinfo"})  # no two runs have the same
+
+
+@functools.cache
+def _file_name(key: str) -> bytes:
+    return layout.info_path(key).rpartition("/")[2].encode()
 
 
 class _Reading(Record):
@@ -210,29 +224,26 @@ class _Reading(Record):
         self._known = known
         name = place.rpartition("/")[2]  # mostly what test_name says: then its blob is known without being read
         if name.isascii():
-            known[object_id(objects.hash_name, BLOB, values.to_bytes(name))] = name
+            known[object_id(objects.hash_name, BLOB, b"%s\n" % json.dumps(name).encode())] = name
         self._seen: dict[str, Any] = {}  # by key, because each is asked for more than once
-        self._top = read_tree(objects, tree)
-        self._ids = {folder: self._files_in(folder) for folder in ("info", layout.EDITS) if folder in self._top}
+        self._top = Folder(objects, tree)
+        info, edits = self._top.tree(b"info"), self._top.tree(layout.EDITS.encode())
+        self._info = Folder(objects, info) if info else None
+        self._folders = {"": self._top, layout.EDITS: Folder(objects, edits) if edits else None}
         super().__init__(self._read, self._edits, place)
-
-    def _files_in(self, folder: str) -> dict[str, str]:
-        entry = self._top[folder]
-        return read_files(self._objects, entry.id) if entry.is_tree else {}
 
     def _id(self, path: str) -> str | None:
         folder, _, name = path.rpartition("/")
-        if folder:
-            return self._ids.get(folder, {}).get(name)
-        found = self._top.get(name)
-        return found.id if found and found.is_file else None
+        there = self._folders.get(folder)
+        return there.file(name.encode("utf-8", "surrogateescape")) if there else None
 
     def _read(self, path: str) -> bytes | None:
         id = self._id(path)
         return None if id is None else read_blob(self._objects, id)
 
     def _edits(self) -> list[str]:
-        return [f"{layout.EDITS}/{name}" for name in self._ids.get(layout.EDITS, ())]
+        edits = self._folders[layout.EDITS]
+        return [f"{layout.EDITS}/{name}" for name in edits.files()] if edits else []
 
     @property
     def is_purged(self) -> bool:
@@ -241,11 +252,19 @@ class _Reading(Record):
 
     def info(self, key: str) -> Any:
         if key not in self._seen:
-            id = self._id(layout.info_path(key))
-            if id is not None and id not in self._known:
-                self._known[id] = super().info(key)
-            self._seen[key] = None if id is None else self._known[id]
+            self._seen[key] = self._info_of(key)
         return self._seen[key]
+
+    def _info_of(self, key: str) -> Any:
+        id = self._info.file(_file_name(key)) if self._info else None
+        if id is None:
+            return None
+        if id in self._known:
+            return self._known[id]
+        value = self.parsed(key, layout.info_path(key), read_blob(self._objects, id))
+        if key not in _OWN:
+            self._known[id] = value
+        return value
 
     def columns(self) -> tuple[dict[str, columns.Column], str | None]:
         """Its columns; and what is damaged in it, if anything is: then they say only where it lies."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -28,6 +29,7 @@ PURGED = "purged.json"
 METRICS = "metrics.json"
 NOTE = "note.md"
 HISTORY = "history"
+IMAGES = "images"
 LOST = "info/restored.json"  # what a restored run lacks of the one that was backed up
 RESERVED = frozenset({EDITS, PURGED})
 
@@ -40,6 +42,7 @@ _THOUSAND = re.compile(r"\d+", re.ASCII)
 _CHUNK_NAME = re.compile(r"history/(\d{5,})\.jsonl", re.ASCII)
 _START = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", re.ASCII)
 _EDIT_NAME = re.compile(r"([0-8]\d{16})-([0-9a-f]{16})\.json", re.ASCII)
+_IMAGE = re.compile(r"(-?\d{1,19})-[0-9a-f]{16}\.(?:png|jpg|gif|webp)", re.ASCII)
 MAX_EDIT_TIME = 89999999999999999
 UNDO = "undo"
 
@@ -104,6 +107,16 @@ def chunk_number(path: str) -> int | None:
     return int(match[1]) if match else None
 
 
+def image_name(step: int, data: bytes, ending: str) -> str:
+    """The file of an image, in the folder of its key: two that differ never share one."""
+    return f"{step}-{hashlib.sha256(data).hexdigest()[:16]}{ending}"
+
+
+def images(names: Iterable[str]) -> list[tuple[int, str]]:
+    """Of the files in the folder of a key those that are images: step and name, in order."""
+    return sorted((int(match[1]), name) for name in names if (match := _IMAGE.fullmatch(name)))
+
+
 def is_own(path: str) -> bool:
     """Whether a file is gitlumo's own, not one that the user put there."""
     return path in (METRICS, NOTE) or chunk_number(path) is not None or info_key(path) is not None
@@ -132,15 +145,15 @@ class Identity:
 
 def read_identity(read: Read) -> Identity | None:
     """The identity that a folder's files give; None: the folder is no run."""
-    try:
-        return identity_of(lambda key: values.from_bytes(read(f"info/{key}.json") or b""))
-    except FormatError:
-        return None
+    return identity_of(lambda key: values.from_bytes(read(f"info/{key}.json") or b""))
 
 
 def identity_of(info: Callable[[str], Any]) -> Identity | None:
-    """The identity that a run's properties give; None: it is no run."""
-    uid, exp_name, test_name, progress = (info(key) for key in ("uid", "exp_name", "test_name", "progress"))
+    """The identity that a run's properties give; None: it is no run, or one of them raises FormatError."""
+    try:
+        uid, exp_name, test_name, progress = info("uid"), info("exp_name"), info("test_name"), info("progress")
+    except FormatError:
+        return None
     if not isinstance(progress, dict):
         return None
     seq = progress.get("seq", 0)

@@ -90,6 +90,10 @@ class GitHub(http.server.ThreadingHTTPServer):
         """Play a fault at the ``at``-th request of those ``when`` holds for, and at later ones, ``times`` in all."""
         self._plays.append({"fault": fault, "when": when or (lambda request: True), "wait": at - 1, "times": times})
 
+    def well(self) -> None:
+        """Nothing more is played."""
+        self._plays.clear()
+
     def late(self, after: int = 1) -> Fault:
         """A fault: the connection is cut at once; GitHub does what was asked after ``after`` more requests."""
 

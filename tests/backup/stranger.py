@@ -1,4 +1,4 @@
-"""A reader of backups as GitHub issues, written from docs/format.md, section 12, alone; nothing of gitlumo.
+"""A reader of backups as GitHub issues, written from docs/format.md, section 14, alone; nothing of gitlumo.
 
 ``run(body, comments)`` gives the run's files by path, and what they lack.
 """

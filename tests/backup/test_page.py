@@ -262,7 +262,7 @@ def pixels(png):
 
 
 def test_it_can_be_looked_at(tmp_path):
-    text = draft.of(digits(), Address(PUBLIC, "ada/digits"), None, Address(PUBLIC, "ada/digits")).texts()[0]
+    text = draft.of(digits(), Address(PUBLIC, "ada/digits"), Address(PUBLIC, "ada/digits")).texts()[0]
     screenshot(text, tmp_path / "issue.png")
     for path in (tmp_path / "issue.png", DOCS / "images/backup-issue.png"):
         width, height, different = pixels(path.read_bytes())

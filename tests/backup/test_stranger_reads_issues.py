@@ -1,4 +1,4 @@
-"""docs/format.md, section 12, is complete: a stranger reads what gitlumo writes."""
+"""docs/format.md, section 14, is complete: a stranger reads what gitlumo writes."""
 
 from __future__ import annotations
 

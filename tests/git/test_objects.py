@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 
-from gitlumo.errors import GitError, MissingObject
+from gitlumo.errors import GitError, LumoError, MissingObject
 from gitlumo.git import objects, process
 from gitlumo.git.engine_dulwich import DulwichObjects
 from gitlumo.git.engine_pygit2 import Pygit2Objects
@@ -244,6 +244,24 @@ def test_where_objects_lie(engine, repo, git, tmp_path, how):
     for id in ids:
         kind, data = there.read(id)
         assert (kind, len(data)) == (git("cat-file", "-t", id, cwd=place), int(git("cat-file", "-s", id, cwd=place)))
+
+
+def test_a_damaged_pack_gives_no_wrong_data(engine, repo, git):
+    git("commit", "--allow-empty", "-m", "x" * 3000, cwd=repo)
+    git("gc", "--quiet", cwd=repo)
+    id = git("rev-parse", "HEAD", cwd=repo)
+    whole = engine(repo).read(id)
+    (pack,) = (repo / ".git/objects/pack").glob("*.pack")
+    pack.chmod(0o644)
+    data = pack.read_bytes()
+    found = 0
+    for at in range(12, len(data) - 20):
+        pack.write_bytes(data[:at] + bytes([data[at] ^ 4]) + data[at + 1 :])
+        try:
+            assert engine(repo).read(id) == whole
+        except LumoError:
+            found += 1
+    assert found > 20
 
 
 def test_what_git_does_after_opening_is_seen(engine, repo, git, commit, empty_tree, hash_name):
