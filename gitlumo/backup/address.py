@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import subprocess
 import urllib.parse
 from dataclasses import dataclass
 
@@ -65,7 +66,7 @@ def find(home: Home, repo: str | None = None) -> Address:
         found = named if _REPO.fullmatch(named) else _of_url(named, Address(api, "").host)
         if found is None:
             source = "--repo" if repo else "lumo.githubRepo"
-            raise UsageError(f"{source} is {named!r}; it can be OWNER/NAME, as in github:octocat/digits")
+            raise UsageError(f"{source} is {named!r}; it can be OWNER/NAME, as in octocat/digits")
         return Address(api, found)
     host = Address(api, "").host
     try:
@@ -96,11 +97,25 @@ def _of_url(url: str, host: str) -> str | None:
         there, path = (parsed.hostname or "", parsed.path) if parsed.scheme else ("", "")
         if parsed.port and parsed.scheme.startswith("http") and ":" in host:
             there = f"{there}:{parsed.port}"
-    is_alias = "." not in there and bool(there) and (bool(scp) or url.startswith("ssh:"))  # of the user's ssh config
-    if not (there.lower() in (host.lower(), f"ssh.{host.lower()}", f"www.{host.lower()}") or is_alias):
+    if scp or url.startswith("ssh:"):
+        there = _ssh_host(there)
+    if there.lower() not in (host.lower(), f"ssh.{host.lower()}", f"www.{host.lower()}"):
         return None
     name = path.strip("/").removesuffix(".git")
     return name if _REPO.fullmatch(name) else None
+
+
+def _ssh_host(name: str) -> str:
+    """The host that ssh connects to: ``gh-work`` may be a name out of the user's configuration (ssh_config(5))."""
+    if name.startswith("-"):
+        return name
+    try:
+        words = ["ssh", "-G", name]
+        done = subprocess.run(words, capture_output=True, stdin=subprocess.DEVNULL, timeout=_ANSWERS, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return name
+    lines = done.stdout.decode("utf-8", "replace").split("\n")
+    return next((line.removeprefix("hostname ") for line in lines if line.startswith("hostname ")), name)
 
 
 def parse(text: str, api: str) -> tuple[str, int] | None:
