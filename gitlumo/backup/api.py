@@ -138,7 +138,11 @@ class Client:
         def call() -> tuple[Any, Any, str]:
             return self._repo.has_issues, _known(self._repo.full_name), str(self._repo.raw_headers.get("date", ""))
 
-        has_issues, name, date = self._read(f"see {self.address.repo}", call)
+        try:
+            has_issues, name, date = self._read(f"see {self.address.repo}", call)
+        except Gone as error:
+            hint = "is it spelled right?  --repo OWNER/NAME; a private one needs a token that may see it"
+            raise Barred(f"{error}\n{hint}") from None
         if not has_issues:
             raise Barred(refusals.no_issues(self.address))
         former = "" if name.lower() == self.address.repo.lower() else self.address.repo
@@ -384,4 +388,6 @@ def _why(error: Exception) -> str:
     cause: BaseException = error
     while cause.__cause__ or cause.__context__:
         cause = cause.__cause__ or cause.__context__ or cause
+    if isinstance(cause, OSError) and cause.strerror:
+        return cause.strerror
     return str(cause).rpartition(": ")[2].strip("()'\"") or type(cause).__name__

@@ -45,7 +45,7 @@ PASSING: dict[str, Callable[[GitHub], Fault]] = {
 LASTING: dict[str, tuple[Fault, str]] = {
     "401": (faults.bad_credentials, r"does not take the token: Bad credentials\n.*export GITHUB_TOKEN="),
     "403": (faults.missing_scope(), r"(?s)the token may not .*has the scopes: read:org; this needs one of: repo, pub"),
-    "404": (faults.not_found, "has no such thing, or the token may not see it; could not"),
+    "404": (faults.not_found, "has no such thing, or the token may not see it; could not .*"),
     "410": (faults.issues_disabled, "has no issues: they are switched off\nswitch them on at .*/settings"),
     "422": (
         faults.invalid("Issue", "body", "body is too long"),
