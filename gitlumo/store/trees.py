@@ -23,6 +23,7 @@ from gitlumo.git.objects import (
     object_id,
     read_blob,
     read_commit,
+    read_differing,
     read_entries,
     read_names,
     read_some,
@@ -295,12 +296,9 @@ def _as_tree(id: str | None) -> Entry | None:
 def _unit_differences(
     objects: Objects, a: Entry | None, b: Entry | None, prefix: str, depth: int
 ) -> Iterator[tuple[str, Entry | None, Entry | None]]:
-    before = read_tree(objects, a.id) if a else {}
-    after = read_tree(objects, b.id) if b else {}
+    before, after = read_differing(objects, a.id if a else None, b.id if b else None)
     for name in sorted(before.keys() | after.keys()):
         x, y = before.get(name), after.get(name)
-        if x == y:
-            continue
         path = prefix + name
         x_tree, y_tree = (entry if entry and entry.is_tree else None for entry in (x, y))
         x_file, y_file = (entry if entry and not entry.is_tree else None for entry in (x, y))
