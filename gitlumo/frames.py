@@ -87,9 +87,7 @@ class Frames:
     def _framed(self, table: Table, names: list[str] | None) -> pd.DataFrame:
         """A data frame of some columns; None: of those that one of its runs has."""
         wanted = sorted(table.columns) if names is None else [name for name in names if name != REPO]
-        made = table.frame({name: PROPERTIES.get(name, name) for name in dict.fromkeys([*wanted, *_ORDERED])})
-        made[REPO] = pd.Categorical.from_codes(np.zeros(len(table), dtype="int8"), categories=[self._repo])
-        made.index = pd.Index(made["test_name"].astype(str))
+        made = table.frame({name: PROPERTIES.get(name, name) for name in wanted}, **{REPO: self._repo})
         return made if names is None else made[[PROPERTIES.get(name, name) for name in names]]
 
 

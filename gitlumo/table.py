@@ -215,13 +215,17 @@ class Table:
         self._room -= len(new)
         return self
 
-    def frame(self, names: Mapping[str, str]) -> pd.DataFrame:
-        """A data frame of some columns, to be copied, not to be written to.
+    def frame(self, names: Mapping[str, str], **texts: str) -> pd.DataFrame:
+        """A data frame of some columns, by test_name, to be copied, not to be written to.
 
         Args:
             names: Which ones, and how the frame calls them; of what no run has it shows nothing.
+            texts: Other columns, which say the same of all runs.
         """
-        found = {name: self.columns.get(name) or Column.of(name, len(self), _NOWHERE, ()) for name in names}
-        shown = {spoken: found[name].shown() for name, spoken in names.items()}
-        self._frames.append(pd.DataFrame(shown, copy=False))
+        there = {name: self.columns.get(name) or Column.of(name, len(self), _NOWHERE, ()) for name in {*names, "name"}}
+        shown = {spoken: there[name].shown() for name, spoken in names.items()}
+        for name, text in texts.items():
+            shown[name] = pd.Categorical.from_codes(np.zeros(len(self), dtype="int8"), categories=[text])
+        index = pd.Index(there["name"].values, dtype="str", name="test_name")
+        self._frames.append(pd.DataFrame(shown, index=index, copy=False))
         return self._frames[-1]

@@ -24,6 +24,7 @@ from gitlumo.git.objects import (
     object_id,
     read_blob,
     read_commit,
+    read_differing,
     read_entries,
     read_names,
     read_some,
@@ -308,9 +309,8 @@ def _as_tree(id: str | None) -> Entry | None:
 def _unit_differences(
     objects: Objects, a: Entry | None, b: Entry | None, prefix: str, depth: int
 ) -> Iterator[Difference]:
-    before = read_tree(objects, a.id) if a else {}
-    after = read_tree(objects, b.id) if b else {}
-    for name in sorted({entry.name for entry in set(before.values()).symmetric_difference(after.values())}):
+    before, after = read_differing(objects, a.id if a else None, b.id if b else None)
+    for name in sorted(before.keys() | after.keys()):
         x, y = before.get(name), after.get(name)
         path = prefix + name
         x_tree, y_tree = (entry if entry and entry.is_tree else None for entry in (x, y))
