@@ -181,7 +181,7 @@ def test_piped(repo, git):
     ("first", "second", "words"),
     [
         (["rev-list", "--objects", "nobody"], ["cat-file", "--batch"], "unknown revision"),
-        (["rev-parse", "HEAD"], ["cat-file", "--nothing"], "ended with status 0 and"),
+        (["rev-parse", "HEAD"], ["cat-file", "--nothing"], "ended with status"),
     ],
 )
 def test_a_pipe_that_breaks(repo, first, second, words):
