@@ -120,7 +120,7 @@ def whole(run: Mapping[str, Column]) -> dict[str, Column]:
 
 
 def _map(value: object) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
+    return value if isinstance(value, dict) else {}
 
 
 def _command(argv: object) -> str | None:
@@ -145,9 +145,9 @@ def same(a: object, b: object) -> bool:
 def flat(value: object, prefix: str = "") -> dict[str, Any]:
     """Nested parameters as one level: ``{'optim': {'lr': .1}}`` becomes ``{'optim.lr': .1}``; of anything else none."""
     result: dict[str, Any] = {}
-    for key, item in value.items() if isinstance(value, Mapping) else ():
+    for key, item in value.items() if isinstance(value, dict) else ():
         name = f"{prefix}{key}"
-        if isinstance(item, Mapping) and item:
+        if isinstance(item, dict) and item:
             result.update(flat(item, f"{name}."))
         else:
             result[name] = item

@@ -17,7 +17,7 @@ import pytest
 from gitlumo import Experiment, SimpleExperiment
 from gitlumo.cli.opening import open_here
 from gitlumo.git.objects import read_blob, read_tree, walk
-from gitlumo.store import columns, indexing, trees
+from gitlumo.store import columns, indexing, reading, trees
 from gitlumo.store.index import FILE
 from gitlumo.store.indexing import open_index
 from gitlumo.store.query import TreeFiles
@@ -104,7 +104,7 @@ def test_of_a_run_it_reads_what_says_something(repo, tmp_path, monkeypatch):
     with SimpleExperiment("digits", params={"lr": 0.1}) as exp:
         exp.log({"loss": 1.0})
     read = []
-    monkeypatch.setattr(indexing, "read_blob", lambda objects, id: read.append(id) or read_blob(objects, id))
+    monkeypatch.setattr(reading, "read_blob", lambda objects, id: read.append(id) or read_blob(objects, id))
     (found,) = asked(tmp_path).values()
     assert found["name"] == exp.test_name
     assert found["command"]
