@@ -91,22 +91,27 @@ def mask_words(words: Sequence[str]) -> tuple[list[str], list[int]]:
     return result, masked
 
 
-def mask_value(value: Any, path: str, mask: Callable[[str], str] = mask_text) -> tuple[Any, list[str]]:
+def mask_value(
+    value: Any, path: str, mask: Callable[[str], str] = mask_text, short: Callable[[str], str] | None = None
+) -> tuple[Any, list[str]]:
     """A JSON value without secrets, and the paths at which they were: string values under a secret's name, tokens.
-
-    A string that is as a whole a path below the home folder begins with ``~`` then, and is not listed: nothing is lost.
 
     Args:
         value: What :func:`gitlumo.values.encode` returned.
         path: What to call the value itself.
         mask: What makes a text fit to be seen.
+        short: What becomes of a string that is as a whole a path, and is not listed, as nothing is lost; None: one
+            below the home folder begins with ``~``.
     """
+    short = short or home_relative
     if isinstance(value, str):
         new = mask(value)
-        return home_relative(new), [path] if new != value or value == MASK else []
+        return short(new), [path] if new != value or value == MASK else []
     if isinstance(value, list):
         words, named = mask_words(value) if all(isinstance(item, str) for item in value) else (value, [])
-        pairs = [mask_value(words[i] if i in named else item, f"{path}[{i}]", mask) for i, item in enumerate(value)]
+        pairs = [
+            mask_value(words[i] if i in named else item, f"{path}[{i}]", mask, short) for i, item in enumerate(value)
+        ]
         masked = [where for i, (_, paths) in enumerate(pairs) for where in paths or [f"{path}[{i}]"] * (i in named)]
         return [new for new, _ in pairs], masked
     if isinstance(value, dict) and value.keys() != {"$bytes"}:  # base64 may look like anything
@@ -116,7 +121,7 @@ def mask_value(value: Any, path: str, mask: Callable[[str], str] = mask_text) ->
                 result[key] = MASK
                 masked.append(f"{path}.{key}")
             else:
-                result[key], below = mask_value(item, f"{path}.{key}", mask)
+                result[key], below = mask_value(item, f"{path}.{key}", mask, short)
                 masked += below
         return result, masked
     return value, []

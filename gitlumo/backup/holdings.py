@@ -134,7 +134,11 @@ class Holdings:
         try:
             run, lost = self._read(each, force=force)
         except FormatError as error:
-            hint = "" if force else f"\nas far as it goes:  git lumo restore --force {origin}"
+            hint = (
+                ""
+                if force or not any(issue.parts(each.body))
+                else f"\nas far as it goes:  git lumo restore --force {origin}"
+            )
             raise FormatError(f"{origin}: {error}{hint}") from None
         return Backup(whereabouts.numbered(run, each.number), origin, lost)
 

@@ -91,7 +91,7 @@ def _without_tokens(text: str) -> str:
 
 def _value(value: Any, path: str) -> tuple[Any, list[str]]:
     """A JSON value without them, and where they are, or were masked already when it was recorded."""
-    return privacy.mask_value(value, path, mask_text)
+    return privacy.mask_value(value, path, mask_text, short=str)  # whose home is here does not matter
 
 
 def _history(path: str, text: str) -> tuple[str, list[str]]:

@@ -161,8 +161,12 @@ def _issues(opened: Opened, place: Any, numbers: list[int], *, force: bool) -> I
 
 def lines(outcome: Outcome) -> Iterator[str]:
     """What became of a run, for people."""
+    from gitlumo.backup.restoring import RESTORED
+
     backup = outcome.backup
     yield f"{outcome.outcome}: {backup.parcel.name} from {backup.origin}"
+    if outcome.outcome != RESTORED:  # what is here has not become of the backup
+        return
     if masked := backup.lost.get("masked"):
         yield f"  masked in its backup: {', '.join(map(str, masked))}"
     if history := backup.lost.get("history"):

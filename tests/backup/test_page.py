@@ -66,7 +66,7 @@ def seen(run, masked=(), lost=None, url=URL):
     text = page.text(run, masked, lost or {}, url)
     assert len(text.encode()) <= page.MAX_PAGE
     body = issue.body(run.identity.uid, text, "")
-    assert issue.uid_of(body) == run.identity.uid
+    assert issue.uids_of(body) == [run.identity.uid]
     assert list(issue.parts(text)) == []
     assert issue.body(run.identity.uid, text, "", body) == body
     assert issue.body(run.identity.uid, "", "", body) == issue.body(run.identity.uid, "", "")

@@ -28,7 +28,7 @@ RUNS = {
 @pytest.mark.parametrize("run", RUNS.values(), ids=RUNS)
 @pytest.mark.parametrize("people", ["", "seen\r\n"])
 def test_a_stranger_reads_it(run, people):
-    plan = draft.of(run, PLACE, None, None)
+    plan = draft.of(run, PLACE, None)
     body, comments = plan.texts()
     body, comments = plan.texts(people + body.replace("\n", "\r\n") + people) if people else (body, comments)
     files, lost = stranger.run(body, ["hello", *reversed(comments)])
