@@ -13,7 +13,6 @@ import select
 import subprocess
 import sys
 from collections.abc import Callable, Generator
-from dataclasses import asdict
 
 from gitlumo.git import process
 from gitlumo.git.objects import Staging
@@ -75,7 +74,7 @@ class Helper:
         self.is_broken = False
         self._said_ready = False
         self._child = process.Child(
-            [sys.executable, "-P", "-m", "gitlumo.store.helper", json.dumps(asdict(location))],
+            [sys.executable, "-P", "-m", "gitlumo.store.helper", json.dumps(location._asdict())],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import subprocess
@@ -87,8 +88,7 @@ HARMLESS = {
 }
 
 
-@pytest.mark.parametrize("name", HARMLESS)
-@pytest.mark.parametrize("crlf", [False, True])
+@pytest.mark.parametrize(("name", "crlf"), [*zip(HARMLESS, itertools.cycle([False, True]))])
 def test_what_does_no_harm(github, run, restore, name, crlf, capfd):
     original = {run.uid: backups.as_json()}
     edit(github, HARMLESS[name])
@@ -169,8 +169,7 @@ HARMFUL = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", HARMFUL)
-@pytest.mark.parametrize("crlf", [False, True])
+@pytest.mark.parametrize(("name", "crlf"), [*zip(HARMFUL, itertools.cycle([False, True]))])
 def test_what_does_harm(github, run, restore, name, crlf):
     change, said, helps = HARMFUL[name]
     edit(github, change)
