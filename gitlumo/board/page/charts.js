@@ -41,8 +41,9 @@ class Charts {
     const members = lines.flatMap((line) => line.runs);
     const curves = new Map(await Promise.all(members.map(async (run) => [run.i, await this.runs.curves(run.i)])));
     if (turn !== this.turn) return null;
-    const there = new Set([...curves.values()].flatMap((each) => [...each.keys()]));
-    const wanted = this.runs.metrics.filter((name) => there.has(name)).filter(chosenBy(view.metrics));
+    const logged = new Set([...curves.values()].flatMap((each) => [...each.keys()]));
+    const there = this.runs.metrics.filter((name) => logged.has(name));
+    const wanted = there.filter(chosenBy(view.metrics));
     this.clear();
     this.lines = lines;
     this.charts = wanted.map((metric) => new Chart(this, metric, lines, curves));

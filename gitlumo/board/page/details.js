@@ -83,7 +83,8 @@ class Details {
       ["command", value("command")],
       ["in", execute.get("cwd") ? `${exactly(execute.get("cwd"))} of ${exactly(execute.get("repo") ?? "a bare repository")}` : ""],
       ["host", value("host")],
-      ["machine", [...machine].filter(([, held]) => held !== null && held !== "").map(([key, held]) => `${key}: ${exactly(held)}`).join(", ")],
+      ["machine", hardware(machine)],
+      ["", ["os", "kernel", "arch", "implementation", "python"].map((key) => exactly(machine.get(key))).filter(Boolean).join(", ")],
       ["seed", isNumber(page.get("seed")) ? `${page.get("seed")}` : ""],
     ].filter(([, text]) => text);
     const note = String(page.get("note") ?? "");
@@ -122,7 +123,8 @@ class Details {
     const rows = [...metrics].map(([key, metric]) => make("tr", {}, make("th", { scope: "row", title: key }, key), make("td", {}, curves.has(key) ? sparkline(curves.get(key).values, run.colour) : null), number(metric.last), number(metric.cmp ? metric.best : null), number(metric.cmp ? metric.best_step : null), number(metric.min), number(metric.max), number(metric.count)));
     const companions = [...metrics].flatMap(([key, metric]) => Object.entries(metric.with ?? {}).map(([name, held]) => [`best ${key} with ${name}`, exactly(held)]));
     const heads = ["", "", "last", "best", "at step", "min", "max", "values"].map((text) => (text ? make("th", { scope: "col" }, text) : make("td")));
-    return make("div.scroll.wide", { tabIndex: 0, role: "region", "aria-label": "Metrics" }, make("table.facts", {}, make("thead", {}, make("tr", {}, ...heads)), make("tbody", {}, ...rows)), pairs(companions));
+    const table = make("table.facts", {}, make("thead", {}, make("tr", {}, ...heads)), make("tbody", {}, ...rows));
+    return make("div", {}, make("div.scroll.wide", { tabIndex: 0, role: "region", "aria-label": "Metrics" }, table), pairs(companions));
   }
 
   async images(images) {
@@ -153,5 +155,19 @@ class Details {
     return rows.length ? make("div", {}, ...rows) : null;
   }
 }
+
+/** What a run ran on, as git lumo show has it. */
+const hardware = (machine) => {
+  const [cpus, usable, memory] = ["cpus", "usable_cpus", "memory"].map((key) => machine.get(key));
+  const gpus = new Map();
+  for (const name of Array.isArray(machine.get("gpus")) ? machine.get("gpus") : []) gpus.set(exactly(name), (gpus.get(exactly(name)) ?? 0) + 1);
+  return [
+    exactly(machine.get("cpu")),
+    isNumber(cpus) ? `${isNumber(usable) && usable !== cpus ? `${usable} of ` : ""}${plural(cpus, "CPU")}` : "",
+    isNumber(memory) ? `${Math.round(Number(memory) / 2 ** 30)} GiB` : "",
+    ...[...gpus].map(([name, count]) => (count > 1 ? `${count} × ${name}` : name)),
+    machine.get("gpu_driver") ? `driver ${exactly(machine.get("gpu_driver"))}` : "",
+  ].filter(Boolean).join(", ");
+};
 
 const pairs = (rows) => (rows.length ? make("dl.pairs", {}, ...rows.flatMap(([key, text]) => [make("dt", {}, key), make("dd", {}, String(text))])) : null);

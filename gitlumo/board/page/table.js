@@ -63,7 +63,7 @@ class Table {
       return col;
     }));
     const labels = this.order.slice(0, 300).map((i) => this.runs.all[i].label.length);
-    const first = Math.min(340, 48 + LETTER * Math.max(6, ...labels));
+    const first = Math.min(innerWidth < 560 ? 190 : 340, 48 + LETTER * Math.max(6, ...labels));
     cols.children[1].style.width = `${first}px`;
     const heads = [make("th.pick", { scope: "col" }, make("span.hidden", {}, "Selected")), this.head("name", "run"), ...names.map((name) => this.head(name, headOf(name)))];
     this.body = make("tbody");
