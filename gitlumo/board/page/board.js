@@ -222,6 +222,7 @@ const start = async () => {
   });
   theme.changed = pictures;
   all();
+  performance.mark("table");
   document.documentElement.dataset.ready = "table";
 };
 
