@@ -255,6 +255,27 @@ def test_images(repo, opened):
     assert "1 image left out" in page.inner_text("#foot")
 
 
+def test_code_that_differs_is_told_of_by_the_names_of_its_files(repo, opened):
+    for text in ("1", "2", "3"):
+        (repo / "train.py").write_text(text)
+        if text == "3":
+            (repo / "new.py").write_text("secret = 1")
+        with gitlumo.SimpleExperiment("digits"):
+            pass
+    path = board(repo)
+    page = opened(path)
+    page.click("#select-shown")
+    page.click("#tab-compare")
+    page.wait_for_selector("#compare th.file")
+    rows = page.locator("#compare tr:has(th.file)").all_inner_texts()
+    assert [row.split("\t") for row in rows] == [
+        ["new.py", "version A", "–", "–"],
+        ["train.py", "version A", "version B", "version C"],
+    ]
+    assert page.inner_text("#compare .command code").endswith("--code")
+    assert "how the code differs, as a patch; the code itself is not in this page" in page.inner_text("#compare")
+
+
 @pytest.mark.damages
 def test_a_damaged_run_is_told_of_and_the_others_are_whole(repo, opened, git):
     ledgers.write(repo, 3, steps=4)
