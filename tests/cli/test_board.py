@@ -6,7 +6,9 @@ import base64
 import hashlib
 import html
 import json
+import os
 import re
+import stat
 import zlib
 
 import pytest
@@ -100,6 +102,15 @@ def test_force_writes_over_a_file(lumo, ledger):
     assert lumo("board", "--html", "a.html").status == 128
     assert lumo("board", "--html", "a.html", "-f").status == 0
     assert (ledger / "a.html").read_text().startswith("<!doctype html>")
+
+
+@pytest.mark.parametrize("words", [("board", "--html"), ("archive", "@", "-o")])
+def test_what_is_no_regular_file_is_never_replaced(lumo, ledger, words):
+    os.mkfifo("pipe.tar")
+    done = lumo(*words, "pipe.tar", "--force")
+    assert (done.status, done.out) == (128, "")
+    assert "pipe.tar is no regular file, and is not replaced by one; -: standard output" in done.err
+    assert stat.S_ISFIFO(os.lstat("pipe.tar").st_mode)
 
 
 def test_a_repository_without_runs(lumo, repo):

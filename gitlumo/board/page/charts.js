@@ -102,9 +102,11 @@ class Chart {
     }
     const { xs, mean, low, high, count } = meanOf(every);
     const shown = drawable(xs, mean.map((value) => value ?? NaN), logX, logY);
+    const floor = every.reduce((least, [, ys]) => ys.reduce((held, y) => (y > 0 && y < held ? y : held), least), Infinity); // a band that goes below 0 ends there on a log axis
+    const edge = logY && floor < Infinity ? low.map((value) => (value !== null && value <= 0 ? floor : value)) : low;
     const keep = (values) => drawable(xs, values.map((value) => value ?? NaN), logX, logY).ys;
     const marks = every.flatMap(([own, ys]) => own.map((at, i) => [at, ys[i]])).filter(([at, y]) => !Number.isFinite(y) && !(logX && at <= 0));
-    return { line, ...shown, marks, low: keep(low), high: keep(high), counts: count };
+    return { line, ...shown, marks, low: keep(edge), high: keep(high), counts: count };
   }
 
   begin() {
