@@ -54,23 +54,27 @@ def compare(runs: Sequence[Record], tree_of: Callable[[str], str | None]) -> lis
     Raises:
         FormatError: If a run is damaged.
     """
-    facts = [_facts(run) for run in runs]
+    facts = [compared(run) for run in runs]
     directions = [{key: metric.get("cmp") for key, metric in run.metrics.items()} for run in runs]
     found = []
     for section in SECTIONS:
         for key in dict.fromkeys(key for each in facts for key in each[section]):
             values = {i: each[section][key] for i, each in enumerate(facts) if key in each[section]}
-            compared: Iterable[Any] = values.values()
+            seen: Iterable[Any] = values.values()
             if section == "code":
-                compared = [tree_of(str(commit)) or commit for commit in values.values()]
-            if len(values) < len(runs) or not all_same(compared):
+                seen = [tree_of(str(commit)) or commit for commit in values.values()]
+            if len(values) < len(runs) or not all_same(seen):
                 better = {each.get(key) for each in directions if key in each} if section == "metrics" else set()
                 found.append(Difference(section, key, values, better.pop() if len(better) == 1 else None))
     return found
 
 
-def _facts(run: Record) -> dict[str, dict[str, Any]]:
-    """What is compared of a run, by section; of a metric its best value."""
+def compared(run: Record) -> dict[str, dict[str, Any]]:
+    """What is compared of a run, by section; of a metric its best value.
+
+    Raises:
+        FormatError: If the run is damaged.
+    """
     columns, lock = columns_of(run), dict(run.info("lock") or {})
     env = run.info("env")
     params = {key.removeprefix(PARAMS): value for key, value in columns.items() if key.startswith(PARAMS)}

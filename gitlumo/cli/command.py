@@ -23,6 +23,7 @@ VERBS = {
     "log": "list runs, newest first",
     "show": "show everything of one run",
     "diff": "show in what runs differ",
+    "board": "write the runs as a page: table, curves, comparison, in one file that needs no network",
     "note": "print a run's note, or write another one",
     "tag": "list a run's tags, add some, or remove some",
     "rm": "mark runs as deprecated, or delete their large files here",
@@ -146,7 +147,7 @@ def _run(words: list[str]) -> int:
     parser = parser_of(verb)
     module = _module(verb)
     parse = parser.parse_intermixed_args if getattr(module, "INTERMIXED", False) else parser.parse_args
-    status = module.run(parse(list(_as_argparse_wants(rest)) if verb == "log" else rest))
+    status = module.run(parse(list(_as_argparse_wants(rest)) if verb in ("log", "board") else rest))
     _flush()
     return int(status)
 

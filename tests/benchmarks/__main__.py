@@ -15,6 +15,7 @@ from tests.benchmarks import (
     again,
     asking,
     backups,
+    boards,
     listing,
     metrics,
     place,
@@ -46,6 +47,7 @@ CASES: dict[str, Callable[[Path, bool], list[Figure]]] = {
     "running": running.running,
     "rerun": again.again,
     "backups": backups.backups,
+    "board": boards.boards,
 }
 
 
