@@ -18,6 +18,7 @@ from gitlumo.errors import GitError, MissingObject
 BLOB, TREE, COMMIT = "blob", "tree", "commit"
 FILE_MODE, TREE_MODE, SUBMODULE_MODE = 0o100644, 0o040000, 0o160000
 ZONE = "+0000"
+_HASHES = {"sha1": hashlib.sha1, "sha256": hashlib.sha256}  # hashlib.new looks for them each time
 
 
 class Entry(NamedTuple):
@@ -102,7 +103,7 @@ class Objects(Protocol):
 
 def object_id(hash_name: str, kind: str, data: bytes) -> str:
     """The id under which git keeps an object."""
-    return hashlib.new(hash_name, b"%s %d\0%s" % (kind.encode(), len(data), data), usedforsecurity=False).hexdigest()
+    return _HASHES[hash_name](b"%s %d\0%s" % (kind.encode(), len(data), data), usedforsecurity=False).hexdigest()
 
 
 def read_blob(objects: Objects, id: str) -> bytes:
