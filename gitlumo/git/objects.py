@@ -142,7 +142,7 @@ class Folder:
     def file(self, name: bytes) -> str | None:
         """The id of a regular file's blob, None where there is none."""
         line = self._lines.get(name)
-        return line[0][-self._size :].hex() if line and _is_file(line[1]) else None
+        return line[0][-self._size :].hex() if line and (line[1] == b"100644" or _is_file(line[1])) else None
 
     def tree(self, name: bytes) -> str | None:
         """The id of a subtree, None where there is none."""
