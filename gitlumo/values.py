@@ -62,7 +62,7 @@ def read(data: bytes) -> Any:
         FormatError: If it is not JSON, or not what :func:`encode` would have stored.
     """
     value = from_bytes(data)
-    deep = data.count(b"[") + data.count(b"{") > MAX_DEPTH  # perhaps
+    deep = len(data) > MAX_DEPTH and data.count(b"[") + data.count(b"{") > MAX_DEPTH  # perhaps
     return decode(value) if deep or b"$" in data or b"\\u" in data else value  # else there is nothing to decode
 
 

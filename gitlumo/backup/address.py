@@ -14,7 +14,6 @@ from gitlumo.git.transport import ssh_host
 from gitlumo.home import Home
 from gitlumo.share import remotes
 
-PUBLIC = "https://api.github.com"
 _REPO = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,38}/(?!\.{1,2}$)[A-Za-z0-9._-]{1,100}")
 _SCP = re.compile(r"(?:[^/@:]+@)?([^/:@]+):(.+)")
 _NUMBER = r"[1-9][0-9]{0,9}"

@@ -135,8 +135,9 @@ class Client:
             RemoteError: If it cannot be seen, or has no issues.
         """
 
-        def call() -> tuple[Any, Any, str]:
-            return self._repo.has_issues, _known(self._repo.full_name), str(self._repo.raw_headers.get("date", ""))
+        def call() -> tuple[bool, str, str]:
+            repo = self._github.get_repo(self.address.repo)  # one that was answered with anything is not asked again
+            return _known(repo.has_issues), _known(repo.full_name), str(repo.raw_headers.get("date", ""))
 
         try:
             has_issues, name, date = self._read(f"see {self.address.repo}", call)

@@ -28,7 +28,7 @@ _PART_MARKER = re.compile(r"<!-- gitlumo part of ([0-9a-f]{32}) -->")
 _DUPLICATE = re.compile(r"^<!-- gitlumo duplicate ([0-9a-f]{32}) -->", re.MULTILINE)
 _VERSION = re.compile(r"gitlumo-record ([1-9][0-9]{0,3})\b.*")
 _HEADER = re.compile(
-    r"gitlumo-record 1 uid=([0-9a-f]{32}) part=([1-9][0-9]{0,3})/([1-9][0-9]{0,3}) first=([0-9]{1,6})"
+    r"gitlumo-record 1 uid=([0-9a-f]{32}) part=([1-9][0-9]{0,9})/([1-9][0-9]{0,9}) first=([0-9]{1,6})"
     r" sha256=([0-9a-f]{64})"
 )
 _END = re.compile(r"end sha256=([0-9a-f]{16})")

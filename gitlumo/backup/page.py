@@ -18,8 +18,7 @@ from gitlumo.store import columns, record
 from gitlumo.store.record import best_facts
 
 MAX_TITLE = 200  # GitHub takes 256 characters
-MAX_PAGE = 24 * 1024  # bytes, whatever the run: so are these
-MAX_VALUE = 120
+MAX_VALUE = 120  # bytes, as are the following: a page takes at most 24 KiB, whatever the run
 MAX_TEXT = 400  # of a command, of an exception's message
 MAX_TABLE = 4400
 MAX_NOTE = 4000

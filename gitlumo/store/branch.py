@@ -109,7 +109,8 @@ class Branch:
         if self.repository.is_partial:
             self.complete()
         staging = Staging(self.repository.objects)
-        return View(staging, self.joined(staging, tips.values()), tips, self.repository.location)
+        tree = self.joined(staging, tips.values())
+        return View(staging if staging.new else staging.base, tree, tips, self.repository.location)
 
     def joined(self, staging: Staging, tips: Iterable[str]) -> str | None:
         """The tree of the join of some ledgers; None: of none.

@@ -37,12 +37,12 @@ def read_part(objects: Objects, places: Iterable[tuple[str, str]]) -> Part:
         run = _Reading(objects, tree, place, known)
         if run.is_purged:
             continue
-        row, trouble = run.columns()
+        (row, trouble), number = run.columns(), len(runs)
         for name, value in row.items():
             if name not in found:
                 found[name] = [], []
             numbers, column = found[name]
-            numbers.append(len(runs))
+            numbers.append(number)
             column.append(value)
         runs.append((place, tree, row.get("uid"), row.get("start"), trouble))
     return Part(runs, {name: (numbers, list(map(columns.to_sql, column))) for name, (numbers, column) in found.items()})

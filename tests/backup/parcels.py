@@ -8,9 +8,11 @@ from typing import Any
 from gitlumo import values
 from gitlumo.backup import parcel
 from gitlumo.backup.parcel import Parcel
+from gitlumo.config import Settings
 from gitlumo.store import layout, record
 
 UID = "ab" * 16
+PUBLIC = Settings().github_url
 PROGRESS = {"start": "2026-11-24T08:00:00.000Z", "last_edit_time": "2026-11-24T08:05:00.000Z", "ratio": 1.0,
             "finished": True, "end": "2026-11-24T08:05:00.000Z", "end_code": 0, "killed": None, "update_from": None,
             "seq": 4}  # fmt: skip

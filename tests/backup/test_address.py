@@ -7,10 +7,11 @@ import os
 import pytest
 
 from gitlumo.backup import address
-from gitlumo.backup.address import PUBLIC, Address
+from gitlumo.backup.address import Address
 from gitlumo.cli import main
 from gitlumo.cli.opening import open_here
 from gitlumo.errors import LumoError, UsageError
+from tests.backup.parcels import PUBLIC
 
 ENTERPRISE, PORT = "https://ghe.corp/api/v3", "https://ghe.corp:8443/api/v3"
 
@@ -240,7 +241,7 @@ def test_repositories(text, found):
     [
         (["github:ada/digits"], "is a whole repository; name an issue, github:ada/digits#NUMBER, or say --all"),
         (["--all", "github:ada/digits#3"], "it can be github:OWNER/REPO with --all"),
-        (["nonsense"], "'nonsense' is no backup; it can be"),
+        (["github:nonsense"], "'github:nonsense' is no backup; it can be"),
     ],
 )
 def test_wrong_sources(repo, args, said, capfd):

@@ -244,7 +244,8 @@ def test_what_cannot_be_decompressed_is_read_as_far_as_it_goes():
     assert (problem, data.startswith(found), len(found) > len(data) // 2) == ("its record is cut off", True, True)
     found, problem = fitting.decompress(whole[:-5000] + b"\xff" * 5000)
     assert problem.startswith("its record cannot be decompressed: ")
-    assert data.startswith(found)
+    assert data.startswith(found[:-500])  # a few symbols come out of what is none
+    assert len(found) > len(data) // 2
     assert fitting.decompress(b"") == (b"", "its record is cut off")
     assert fitting.decompress(b"nonsense")[0] == b""
 

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from gitlumo import sparkline, values
 from gitlumo.backup import draft, issue, page
-from gitlumo.backup.address import PUBLIC, Address
+from gitlumo.backup.address import Address
 from gitlumo.store import layout
-from tests.backup.parcels import edit, made
+from tests.backup.parcels import PUBLIC, edit, made
 from tests.backup.rendering import WIDTH, screenshot
 from tests.backup.rendering import html as rendered
 
@@ -64,7 +64,7 @@ class Seen(html.parser.HTMLParser):
 
 def seen(run, masked=(), lost=None, url=URL):
     text = page.text(run, masked, lost or {}, url)
-    assert len(text.encode()) <= page.MAX_PAGE
+    assert len(text.encode()) <= 24 * 1024
     body = issue.body(run.identity.uid, text, "")
     assert issue.uids_of(body) == [run.identity.uid]
     assert list(issue.parts(text)) == []

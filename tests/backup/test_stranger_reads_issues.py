@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from gitlumo.backup import draft, fitting
-from gitlumo.backup.address import PUBLIC, Address
+from gitlumo.backup.address import Address
 from tests.backup import stranger
-from tests.backup.parcels import edit, made
+from tests.backup.parcels import PUBLIC, edit, made
 from tests.backup.test_fitting import curve, noise
 
 PLACE = Address(PUBLIC, "ada/digits")
