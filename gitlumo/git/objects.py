@@ -16,7 +16,6 @@ from gitlumo.errors import GitError, MissingObject
 BLOB, TREE, COMMIT = "blob", "tree", "commit"
 FILE_MODE, TREE_MODE, SUBMODULE_MODE = 0o100644, 0o040000, 0o160000
 ZONE = "+0000"
-_HASHES = {"sha1": hashlib.sha1, "sha256": hashlib.sha256}  # hashlib.new looks for them each time
 
 
 class Entry(NamedTuple):
@@ -100,7 +99,10 @@ class Objects(Protocol):
 
 def object_id(hash_name: str, kind: str, data: bytes) -> str:
     """The id under which git keeps an object."""
-    return _HASHES[hash_name](b"%s %d\0%s" % (kind.encode(), len(data), data), usedforsecurity=False).hexdigest()
+    import hashlib  # OpenSSL takes milliseconds to load, which who only reads need not wait for
+
+    make = hashlib.sha1 if hash_name == "sha1" else hashlib.sha256
+    return make(b"%s %d\0%s" % (kind.encode(), len(data), data), usedforsecurity=False).hexdigest()
 
 
 def read_blob(objects: Objects, id: str) -> bytes:
