@@ -54,7 +54,7 @@ def compare(runs: Sequence[Record], tree_of: Callable[[str], str | None]) -> lis
     Raises:
         FormatError: If a run is damaged.
     """
-    facts = [_facts(run) for run in runs]
+    facts = [compared(run) for run in runs]
     directions = [{key: metric.get("cmp") for key, metric in run.metrics.items()} for run in runs]
     found = []
     for section in SECTIONS:
@@ -69,8 +69,12 @@ def compare(runs: Sequence[Record], tree_of: Callable[[str], str | None]) -> lis
     return found
 
 
-def _facts(run: Record) -> dict[str, dict[str, Any]]:
-    """What is compared of a run, by section; of a metric its best value."""
+def compared(run: Record) -> dict[str, dict[str, Any]]:
+    """What is compared of a run, by section; of a metric its best value.
+
+    Raises:
+        FormatError: If the run is damaged.
+    """
     columns, lock = columns_of(run), dict(run.info("lock") or {})
     env = run.info("env")
     params = {key.removeprefix(PARAMS): value for key, value in columns.items() if key.startswith(PARAMS)}

@@ -68,12 +68,20 @@ class Row:
 class Selection:
     """The runs of a repository at one moment: the index, and over it those that are being recorded."""
 
-    def __init__(self, branch: Branch, cache_root: str):
+    def __init__(self, branch: Branch, cache_root: str, prepare: Callable[[Pending], None] | None = None):
+        """Look at a ledger.
+
+        Args:
+            branch: Its branch.
+            cache_root: Where the index lies if the repository cannot be written.
+            prepare: Called with each run that is being recorded before it is read: who has its metrics already puts
+                them into ``extra``.
+        """
         view = branch.view()
         self._objects = view.objects
         self.index = open_index(branch, view, cache_root)
         functions(self.index.connection)
-        self.live = {pending.run.uid: _live_row(pending, view) for pending in pending_runs(branch)}
+        self.live = {pending.run.uid: _live_row(pending, view, prepare) for pending in pending_runs(branch)}
 
     def __enter__(self) -> Selection:
         return self
@@ -117,7 +125,9 @@ class Selection:
         return sorted({*self.index.names(), *(name for row in self.live.values() for name in row.columns)})
 
 
-def _live_row(pending: Pending, view: View) -> Row:
+def _live_row(pending: Pending, view: View, prepare: Callable[[Pending], None] | None) -> Row:
+    if prepare:
+        prepare(pending)
     record, trouble = pending.record, None
     read: dict[str, Column] = {}
     try:

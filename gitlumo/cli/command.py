@@ -39,6 +39,7 @@ VERBS = {
     "notes": "let git log --notes=lumo say which runs each commit had",
     "report": "tell how a branch's runs did beside those of its base: what CI posts on a pull request",
     "status": "show what runs now, and what waits to be published",
+    "board": "show the runs in a browser, live",
     "recover": "publish what dead runs left; bring back a deleted ledger",
     "fsck": "check every run against the format",
     "doctor": "say what is unhealthy, and which command mends it",

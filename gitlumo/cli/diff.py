@@ -8,14 +8,13 @@ import re
 import sys
 from collections.abc import Iterator, Sequence
 
-from gitlumo import values
-from gitlumo.cli import facts
+from gitlumo import values, wording
 from gitlumo.cli.opening import Opened, open_here
 from gitlumo.cli.terminal import Screen, align, printable, screen, shorten
 from gitlumo.comparison import SECTIONS, Difference, compare
-from gitlumo.errors import MissingObject, UsageError
+from gitlumo.errors import UsageError
 from gitlumo.git import process
-from gitlumo.git.objects import read_commit
+from gitlumo.git.objects import tree_of
 from gitlumo.store.query import Found
 from gitlumo.store.record import to_json
 
@@ -45,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
     found = [runs.resolve(name) for name in args.exps]
     for each in found:
         each.record.check()
-    differences = compare([each.record for each in found], lambda commit: tree_of(opened, commit))
+    differences = compare([each.record for each in found], lambda commit: tree_of(opened.repository.objects, commit))
     labels = [each.label for each in found]
     with screen(opened.repository.config, opened.repository.git_args) as out:
         if args.json:
@@ -58,14 +57,6 @@ def run(args: argparse.Namespace) -> int:
                     _print_section(out, section, part, labels)
             _print_code(out, opened, found, differences, args)
     return 1 if args.exit_code and differences else 0
-
-
-def tree_of(opened: Opened, commit: str) -> str | None:
-    """The tree of a commit; None where the commit is not here."""
-    try:
-        return read_commit(opened.repository.objects, commit).tree
-    except (MissingObject, ValueError):
-        return None
 
 
 def as_json(labels: Sequence[str], differences: Sequence[Difference]) -> str:
@@ -86,7 +77,7 @@ def as_json(labels: Sequence[str], differences: Sequence[Difference]) -> str:
 
 def texts(each: Difference) -> dict[int, str]:
     """A difference's values for reading: as short as they can be without looking the same."""
-    shown = {i: printable(facts.number(value)) for i, value in each.values.items()}
+    shown = {i: printable(wording.number(value)) for i, value in each.values.items()}
     if each.section == "code":
         return {i: text[:COMMIT_WIDTH] for i, text in shown.items()}
     exact = {
@@ -155,7 +146,9 @@ def _print_code(
     code = next((each for each in differences if each.section == "code"), None)
     if code is None:
         return
-    missing = [str(commit) for commit in code.values.values() if tree_of(opened, str(commit)) is None]
+    missing = [
+        str(commit) for commit in code.values.values() if tree_of(opened.repository.objects, str(commit)) is None
+    ]
     for commit in dict.fromkeys(missing):
         out.line(
             f"  {printable(commit)[:COMMIT_WIDTH]} is not in this repository: it was pruned, or the clone is shallow "

@@ -8,8 +8,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from gitlumo import sparkline
-from gitlumo.cli import facts
+from gitlumo import sparkline, wording
 from gitlumo.cli.opening import Opened, open_here
 from gitlumo.cli.terminal import STATE_COLOURS, Screen, printable, screen, shorten
 from gitlumo.errors import LumoError, UsageError
@@ -171,7 +170,7 @@ def sections(
     run = found.record.properties
     yield "", [*_head(run, has_code), *lineage, *_backups(run, found.record.progress.get("restored"))]
     yield "note", str(run["note"]).rstrip("\n").split("\n") if run["note"] else []
-    yield "params", _pairs({key: facts.number(value) for key, value in columns.flat(run["params"]).items()})
+    yield "params", _pairs({key: wording.number(value) for key, value in columns.flat(run["params"]).items()})
     yield "metrics", list(_metrics(found, run["metrics"]))
     yield "exception", str(_map(run["exception"]).get("traceback", "")).rstrip().split("\n") if run["exception"] else []
     yield "lock", list(_lock(_map(run["lock"])))
@@ -197,15 +196,15 @@ def _maps(value: Any) -> list[Mapping[str, Any]]:
 def _head(run: Mapping[str, Any], has_code: Callable[[str], bool]) -> Iterator[str]:
     progress, git, execute, pinfo = (_map(run[key]) for key in ("progress", "git", "execute", "pinfo"))
     start = str(progress.get("start"))
-    yield f"start     {start.replace('T', ' ')} ({facts.age(start)}), took {facts.duration(progress)}"
+    yield f"start     {start.replace('T', ' ')} ({wording.age(start)}), took {wording.duration(progress)}"
     if run["state"] == "running":
-        ratio, heard = progress.get("ratio"), facts.age(progress.get("last_edit_time"))
+        ratio, heard = progress.get("ratio"), wording.age(progress.get("last_edit_time"))
         share = f"{100 * ratio:.0f} %" if isinstance(ratio, (int, float)) else "?"
         yield f"progress  {share}, last heard {heard}"
     elif progress.get("end_code"):
         signal = _map(run.get("usage")).get("signal")
         yield f"ended     with status {progress['end_code']}{f' ({signal})' if isinstance(signal, str) else ''}"
-    used = facts.usage(_map(run.get("usage")))
+    used = wording.usage(_map(run.get("usage")))
     if used:
         yield f"used      {used}"
     for again in _maps(progress.get("resumed")):
@@ -238,7 +237,7 @@ def _head(run: Mapping[str, Any], has_code: Callable[[str], bool]) -> Iterator[s
         yield "          the script itself is not in this repository"
     if pinfo.get("host"):
         yield f"host      {pinfo['host']}, process {pinfo.get('pid')}"
-    hardware, software = facts.machine(_map(run.get("machine")))
+    hardware, software = wording.machine(_map(run.get("machine")))
     if hardware or software:
         yield f"machine   {hardware or software}"
     if hardware and software:
@@ -285,8 +284,8 @@ def _metrics(found: Found, metrics: Mapping[str, Mapping[str, Any]]) -> Iterator
     rows = []
     for key, metric in metrics.items():
         curve = sparkline.draw(folded[key].curve, CURVE_WIDTH) if key in folded else ""
-        best = [facts.number(metric.get("best")), metric.get("best_step")] if metric.get("cmp") else ["", ""]
-        rest = [facts.number(metric.get(name)) for name in ("last", "min", "max", "count")]
+        best = [wording.number(metric.get("best")), metric.get("best_step")] if metric.get("cmp") else ["", ""]
+        rest = [wording.number(metric.get(name)) for name in ("last", "min", "max", "count")]
         rows.append([printable(key), curve, rest[0], *best, *rest[1:]])
     if rows:
         heads = ["", "", "last", "best", "at step", "min", "max", "values"]

@@ -187,6 +187,14 @@ def read_commit(objects: Objects, id: str) -> Commit:
     return parse_commit(read_kind(objects, id, COMMIT))
 
 
+def tree_of(objects: Objects, commit: str) -> str | None:
+    """The tree of a commit; None where the commit is not here."""
+    try:
+        return read_commit(objects, commit).tree
+    except (MissingObject, ValueError):
+        return None
+
+
 def read_kind(objects: Objects, id: str, kind: str) -> bytes:
     """The content of an object that must be of a kind.
 

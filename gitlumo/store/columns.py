@@ -83,7 +83,7 @@ def columns_of(run: Record) -> dict[str, Column]:
         "git.branch": git.get("branch"),
         "exception": _map(run.info("exception")).get("type"),
         "rerun.from": _map(edited["rerun"]).get("from"),
-        "backup": _backup(edited["backup"]),
+        "backup": backup_of(edited["backup"]),
     }
     result: dict[str, Column] = {key: value for key, value in found.items() if value is not None}
     for key, value in flat(run.info("params")).items():
@@ -130,7 +130,7 @@ def _command(argv: object) -> str | None:
     return shlex.join(map(str, argv)) if isinstance(argv, list) and argv else None
 
 
-def _backup(backups: object) -> str | None:
+def backup_of(backups: object) -> str | None:
     """Where the latest backup is, as ``git lumo restore`` takes it."""
     latest = _map(list(_map(backups).values() or [None])[-1])
     repo, number = latest.get("repo"), latest.get("number")
