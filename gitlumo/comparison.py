@@ -60,10 +60,10 @@ def compare(runs: Sequence[Record], tree_of: Callable[[str], str | None]) -> lis
     for section in SECTIONS:
         for key in dict.fromkeys(key for each in facts for key in each[section]):
             values = {i: each[section][key] for i, each in enumerate(facts) if key in each[section]}
-            compared: Iterable[Any] = values.values()
+            seen: Iterable[Any] = values.values()
             if section == "code":
-                compared = [tree_of(str(commit)) or commit for commit in values.values()]
-            if len(values) < len(runs) or not all_same(compared):
+                seen = [tree_of(str(commit)) or commit for commit in values.values()]
+            if len(values) < len(runs) or not all_same(seen):
                 better = {each.get(key) for each in directions if key in each} if section == "metrics" else set()
                 found.append(Difference(section, key, values, better.pop() if len(better) == 1 else None))
     return found

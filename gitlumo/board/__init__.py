@@ -1,0 +1,1 @@
+"""Pictures of runs: the live board, and the board as one static file."""
