@@ -8,8 +8,8 @@ from itertools import islice
 from typing import Any
 
 from gitlumo import wording
-from gitlumo.board import palette, tabling
 from gitlumo.beginning import roots
+from gitlumo.board import palette, tabling
 from gitlumo.condition import Compare, all_of
 from gitlumo.errors import LumoError
 from gitlumo.expression import parse

@@ -18,6 +18,7 @@ from gitlumo.expression import parse
 from gitlumo.frames import Frames
 from gitlumo.home import Home
 from gitlumo.revisions import Revisions
+from gitlumo.share.distance import distances
 from gitlumo.store import layout, record, register
 from gitlumo.store.branch import Branch
 from gitlumo.store.pending import Pending
@@ -77,6 +78,7 @@ class Source:
         self._stop = threading.Event()
         self._seen: Any = None
         self._looked = 0.0
+        self._sync = ""
         self.state = self._look()
 
     # Looking
@@ -96,7 +98,9 @@ class Source:
 
     def _look(self) -> State:
         with self._lock:
-            self._seen, self._looked = self._signature(), time.monotonic()
+            before, self._seen, self._looked = self._seen, self._signature(), time.monotonic()
+            if before is None or before[0] != self._seen[0]:
+                self._sync = self._distance()
             with self._select() as selection:
                 frame, live = self._frames.load(selection, None, None), frozenset(selection.live)
             for uid in self._tails.keys() - live:
@@ -142,6 +146,24 @@ class Source:
     def close(self) -> None:
         """Poll no more."""
         self._stop.set()
+
+    def alone(self) -> threading.RLock:
+        """What is held while the repository is read or written."""
+        return self._lock
+
+    def sync(self) -> str:
+        """How far the remotes are, in words; as it was when they were last asked."""
+        return self._sync
+
+    def _distance(self) -> str:
+        tips = self.branch.tips()
+        settings, repository = self.home.settings, self.home.repository
+        said = []
+        for remote in distances(repository, tips.get(settings.ref), tips, settings.branch):
+            parts = [f"{remote.ahead} to push"] if remote.ahead else []
+            parts += [f"{remote.behind} to pull"] if remote.behind else []
+            said.append(f"{remote.name}: {', '.join(parts) or 'up to date'}")
+        return "; ".join(said)
 
     # Asking
 

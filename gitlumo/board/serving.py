@@ -19,7 +19,7 @@ from tornado.ioloop import IOLoop
 from tornado.routing import Router
 from tornado.web import Application, RequestHandler, StaticFileHandler
 
-from gitlumo.board import gate
+from gitlumo.board import gate, looks
 from gitlumo.board.firstpage import WEB, First
 from gitlumo.errors import LumoError, UsageError
 
@@ -77,6 +77,7 @@ class Server:
                 (r"/", _Page, {"server": self}),
                 (r"/ready", _Ready, {"server": self}),
                 (r"/open", _Open, {"server": self}),
+                (r"/colours.css", _Colours, {"server": self}),
                 (r"/web/(.*)", StaticFileHandler, {"path": WEB}),
                 (r"/static/extensions/panel/(.*)", StaticFileHandler, {"path": os.path.join(panel, "dist")}),
                 (r"/static/(.*)", StaticFileHandler, {"path": os.path.join(bokeh, "server", "static")}),
@@ -110,7 +111,7 @@ class Server:
         self._ready.set()
 
     def _install(self, application: Any) -> None:
-        from gitlumo.board.sessions import install
+        from gitlumo.board.app.sessions import install
 
         self.opener = install(application, self._loop, f"{ADDRESS}:{self.port}")
         self._gate.within = _Both(self._gate.within, self.opener.router)
@@ -159,6 +160,14 @@ class _Page(_Asked):
         self.set_header("Content-Security-Policy", _POLICY.format(nonce=nonce, host=self.request.host))
         shown = {name: getattr(seen, name) for name in First.__dataclass_fields__} | {"width": seen.width}
         self.finish(_pages().load("page.html").generate(nonce=nonce, scripts=scripts(), **shown))
+
+
+class _Colours(_Asked):
+    """The colours, those of runs among them."""
+
+    def get(self) -> None:
+        self.set_header("Content-Type", "text/css; charset=utf-8")
+        self.finish(looks.colours_sheet())
 
 
 class _Ready(_Asked):

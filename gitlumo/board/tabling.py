@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,10 +16,9 @@ PAGE = 200  # rows
 LOOKED_AT = 200  # rows: in what these differ decides which columns are shown
 FIRST = ("name", "state", "start", "took")
 LAST = ("tag", "note")
-HIDDEN = frozenset({"uid", "git.commit", "git.head", "command", "exp"})  # fields that are there when asked for
-_WIDTHS = {"name": 150, "state": 76, "start": 128, "took": 76, "note": 260, "tag": 130}
+_WIDTHS = {"name": 150, "state": 76, "start": 136, "took": 76, "note": 260, "tag": 130}
 _LEAST, _MOST = 64, 220
-_LETTER = 7.2  # pixels that a character takes
+_LETTER = 7.8  # pixels that a character takes
 _LONGEST = 200  # characters of a cell
 
 
@@ -41,7 +39,17 @@ class Column:
     @property
     def title(self) -> str:
         """What stands above it."""
-        return self.name.removeprefix(PARAMS).removeprefix(METRICS)
+        return title_of(self.name)
+
+
+def title_of(name: str) -> str:
+    """A column's name without what says of which kind it is."""
+    return name.removeprefix(PARAMS).removeprefix(METRICS)
+
+
+def named(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> list[Column]:
+    """Columns of these names, as wide as some runs want them."""
+    return [_column(name, [row.get(name) for row in rows]) for name in names]
 
 
 def columns_of(rows: Sequence[Mapping[str, Any]], more: Sequence[str] = ()) -> list[Column]:
@@ -61,26 +69,22 @@ def columns_of(rows: Sequence[Mapping[str, Any]], more: Sequence[str] = ()) -> l
     params = [name for name in sorted(seen) if name.startswith(PARAMS) and name in differing]
     first = [name for name in FIRST if name in seen]
     last = [name for name in LAST if name in seen]
-    names = dict.fromkeys([*first, *more, *metrics, *params, *last])
-    return [_column(name, [row.get(name) for row in rows]) for name in names]
+    return named(rows, list(dict.fromkeys([*first, *more, *metrics, *params, *last])))
 
 
 def _column(name: str, held: Sequence[Any]) -> Column:
     there = [value for value in held if not is_missing(value)]
     numeric = bool(there) and all(isinstance(value, (int, float)) for value in there) and name not in columns.TIMES
     shown = [len(cell(name, value)) for value in there[:50]]
-    title = name.removeprefix(PARAMS).removeprefix(METRICS)
-    wanted = round(_LETTER * max([len(title) + 3, *shown])) + 14
+    wanted = round(_LETTER * max([len(title_of(name)) + 2, *shown])) + 14
     return Column(name, _WIDTHS.get(name, min(_MOST, max(_LEAST, wanted))), numeric or name == "took")
 
 
 def is_missing(value: Any) -> bool:
-    """Whether a frame says so that a run has no such value."""
-    return value is None or value is _na() or type(value).__name__ in ("NaTType", "NAType")
-
-
-def _na() -> Any:
-    return None
+    """Whether a row, or a frame, says so that a run has no such value."""
+    if type(value) is float:
+        return value != value  # a frame says so; it cannot tell what was recorded as NaN
+    return value is None or type(value).__name__ in ("NaTType", "NAType")
 
 
 def cell(name: str, value: Any) -> str:
@@ -90,7 +94,7 @@ def cell(name: str, value: Any) -> str:
     if name in columns.TIMES:
         return moment(value)
     if name == "took" and isinstance(value, (int, float)):
-        return "" if math.isnan(value) else wording.span(value)
+        return wording.span(value)
     if isinstance(value, (list, tuple)):
         text = ", ".join(map(str, value))
     elif isinstance(value, dict):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import threading
 from typing import Any
 
 from gitlumo.cli.opening import natural, open_here
@@ -17,17 +18,19 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Serve until Ctrl-C."""
-    from gitlumo.board.firstpage import first
+    from gitlumo.board.firstpage import first, title_of
     from gitlumo.board.serving import Server
 
     opened = open_here()
     query = " and ".join(f"({text})" if len(args.expr) > 1 else text for text in args.expr)
 
     def build() -> Any:
-        from gitlumo.board.app import application
+        from gitlumo.board.app.application import application
         from gitlumo.board.live import Source
 
-        return application(Source(opened))
+        source = Source(opened)
+        threading.Thread(target=source.follow, name="gitlumo board: poll", daemon=True).start()
+        return application(source, title_of(opened))
 
     server = Server(opened.lumo_dir, lambda text: first(opened, text), build, query=query, port=args.port)
     print(server.url, flush=True)

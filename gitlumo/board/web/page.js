@@ -39,13 +39,17 @@ async function lost() {
   }
 }
 
+// Asked for at once, so that the server makes the board while the scripts load.
+function ask() {
+  const query = new URLSearchParams({ dark: dark ? "1" : "0", query: location.search.slice(1) });
+  return fetch(`/open?${query}`, { cache: "no-store" });
+}
+const asked = ask();
+
 async function begin() {
   let session;
   try {
-    const query = new URLSearchParams(location.search);
-    query.set("dark", dark ? "1" : "0");
-    query.set("width", innerWidth);
-    const answer = await fetch(`/open?${query}`, { cache: "no-store" });
+    const answer = await asked;
     if (!answer.ok) { document.getElementById("wait").textContent = ""; say(await answer.text()); return; }
     session = await answer.json();
   } catch { lost(); return; }
@@ -57,13 +61,26 @@ async function begin() {
     board.append(place);
     roots[id] = place.id;
   }
+  importShim.addImportMap = () => {};  // panel adds an empty one for each part, of which the console would warn
   await Bokeh.embed.embed_items({}, [{ token: session.token, roots, root_ids: session.root_ids }], "/app");
+  const until = performance.now() + 1500;
+  const look = () => {
+    if (!inside(board, ".tabulator-row") && performance.now() < until) { requestAnimationFrame(look); return; }
+    document.getElementById("first").remove();
+    document.documentElement.classList.add("ready");
+  };
+  look();
 }
 
-// Called by the board's own table when its rows are drawn.
-window.gitlumoShown = () => {
-  document.getElementById("first")?.remove();
-  document.documentElement.classList.add("ready");
-};
+// The first element that a selector finds, in shadow roots too.
+function inside(node, selector) {
+  const found = node.querySelector?.(selector);
+  if (found) return found;
+  for (const each of node.querySelectorAll("*")) {
+    const deep = each.shadowRoot && inside(each.shadowRoot, selector);
+    if (deep) return deep;
+  }
+  return null;
+}
 
 addEventListener("DOMContentLoaded", begin);

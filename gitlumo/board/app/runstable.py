@@ -15,32 +15,10 @@ import pandas as pd
 import param
 from panel.widgets import Tabulator
 
-from gitlumo.board import palette, tabling
+from gitlumo.board import looks, palette, tabling
 from gitlumo.board.tabling import Column
 
 MARK = "mark"
-CSS = """
-:host { --row: 26px; height: 100%; }
-.tabulator { border: 0; background: var(--paper); color: var(--text); font: 13px/1.4 var(--sans); }
-.tabulator .tabulator-header { background: var(--paper); color: var(--quiet); border-bottom: 1px solid var(--line); font-weight: 500; }
-.tabulator .tabulator-header .tabulator-col, .tabulator .tabulator-header .tabulator-col.tabulator-sortable.tabulator-col-sorter-element:hover { background: var(--paper); border-right: 0; color: var(--quiet); }
-.tabulator .tabulator-header .tabulator-col .tabulator-col-content { padding: 4px 6px; height: 28px; box-sizing: border-box; }
-.tabulator .tabulator-header .tabulator-col .tabulator-col-title { padding-right: 14px; font-weight: 500; }
-.tabulator .tabulator-tableholder, .tabulator .tabulator-tableholder .tabulator-table { background: var(--paper); color: var(--text); }
-.tabulator .tabulator-row, .tabulator .tabulator-row.tabulator-row-even { background: var(--paper); color: var(--text); min-height: var(--row); height: var(--row); border-bottom: 1px solid var(--line); box-sizing: border-box; }
-.tabulator .tabulator-row.tabulator-selectable:hover { background: var(--hover); cursor: default; }
-.tabulator .tabulator-row.tabulator-selected, .tabulator .tabulator-row.tabulator-selected:hover { background: var(--picked); }
-.tabulator .tabulator-row .tabulator-cell { padding: 3px 6px; border-right: 0; height: 25px; box-sizing: border-box; font-variant-numeric: tabular-nums; }
-.tabulator .tabulator-row .tabulator-cell[tabulator-field=c0] { color: var(--accent); cursor: pointer; }
-.tabulator .tabulator-row .tabulator-cell[tabulator-field=mark] { padding: 8px 4px; }
-.tabulator .tabulator-frozen.tabulator-frozen-left { border-right: 0; background: inherit; }
-.tabulator .tabulator-footer { background: var(--paper); border-top: 1px solid var(--line); color: var(--quiet); padding: 2px 6px; }
-.tabulator .tabulator-footer .tabulator-page { background: none; border: 1px solid transparent; border-radius: 4px; color: var(--quiet); padding: 1px 7px; margin: 0 1px; opacity: 1; }
-.tabulator .tabulator-footer .tabulator-page.active { color: var(--text); border-color: var(--line); font-weight: 600; }
-.tabulator .tabulator-footer .tabulator-page:not(:disabled):hover { background: var(--hover); color: var(--text); }
-.tabulator .tabulator-footer .tabulator-page:disabled { opacity: .4; }
-input[type=checkbox] { accent-color: var(--accent); margin: 0; vertical-align: -1px; }
-"""
 
 
 class RunsTable(Tabulator):
@@ -68,19 +46,20 @@ class RunsTable(Tabulator):
             dark=dark,
             pagination="remote",
             page_size=tabling.PAGE,
-            sizing_mode="stretch_both",
-            min_height=120,
+            sizing_mode="stretch_width",
+            margin=0,
             selectable="checkbox",
             show_index=False,
             disabled=True,
             theme="simple",
             layout="fit_data",
-            stylesheets=[CSS],
+            stylesheets=[looks.sheet("table.css")],
             configuration={
+                "height": "100%",
                 "movableColumns": True,
                 "rowHeight": 26,
                 "placeholder": "",
-                "columnDefaults": {"tooltip": False, "headerWordWrap": False},
+                "columnDefaults": {"minWidth": 18, "tooltip": False, "headerWordWrap": False},
             },
             **_looks(columns),
             **more,
@@ -109,7 +88,7 @@ class RunsTable(Tabulator):
         self._processed = self._ordered()
         after = self._page_texts(self._processed)
         if before[0] != after[0]:
-            self._update_cds()
+            self._update_cds()  # type: ignore[no-untyped-call]
             return True
         patch = {
             name: [(i, new) for i, (old, new) in enumerate(zip(before[1][name], texts, strict=True)) if old != new]
@@ -120,6 +99,11 @@ class RunsTable(Tabulator):
             for model, _ in list(self._models.values()):
                 model.source.patch(patch)
         return True
+
+    def first(self, most: int) -> list[str]:
+        """The uids of the first runs of the page."""
+        start = (self.page - 1) * tabling.PAGE
+        return [str(uid) for uid in self._ordered().index[start : start + most]]
 
     @property
     def picked(self) -> list[str]:
@@ -177,7 +161,7 @@ def _looks(columns: Sequence[Column]) -> dict[str, Any]:
         "widths": {MARK: 18} | {name: column.width for name, column in zip(names, columns, strict=True)},
         "text_align": sides,
         "header_align": sides,
-        "formatters": {MARK: {"type": "color"}} | dict.fromkeys(names, {"type": "plaintext"}),
+        "formatters": {MARK: {"type": "color"}} | {name: {"type": "plaintext"} for name in names},
         "sortable": {MARK: False},
     }
 
@@ -190,7 +174,10 @@ def _order(series: pd.Series[Any], descending: bool) -> np.ndarray[Any, Any]:
         there.sort(key=lambda i: _rank(held[i]), reverse=descending)
         known = set(there)
         return np.array([*there, *(i for i in range(len(held)) if i not in known)], dtype="int64")
-    return series.reset_index(drop=True).sort_values(ascending=not descending, kind="stable").index.to_numpy()
+    places: np.ndarray[Any, Any] = (
+        series.reset_index(drop=True).sort_values(ascending=not descending, kind="stable").index.to_numpy()
+    )
+    return places
 
 
 def _rank(value: Any) -> tuple[int, Any]:

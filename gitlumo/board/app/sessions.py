@@ -5,7 +5,6 @@ from __future__ import annotations
 import secrets
 from typing import Any
 
-import panel.io.server  # makes bokeh's server panel's
 from bokeh.application import Application
 from bokeh.server.tornado import BokehTornado
 from bokeh.server.views.session_handler import SessionHandler
@@ -28,7 +27,7 @@ class Opener:
 
     async def open(self, request: HTTPServerRequest) -> dict[str, Any]:
         """A new session: ``token`` and ``root_ids``, for ``Bokeh.embed.embed_items``."""
-        context = self.router.applications and self.router._applications[APP]
+        context = self.router._applications[APP]
         handler = SessionHandler(self.router, request, application_context=context, bokeh_websocket_path=f"{APP}/ws")
         session = await handler.get_session()
         for root in session.document.roots:
