@@ -6,16 +6,16 @@ from collections.abc import Sequence
 from typing import Any
 
 import panel as pn
-from bokeh.application import Application
-from bokeh.application.handlers.function import FunctionHandler
-from bokeh.document import Document
+from panel.io.application import build_applications
 
 from gitlumo.board.app.board import Board, Widget
+
+APP = "/app"
 
 pn.extension("tabulator")
 
 
-def application(source: Any, title: str, widgets: Sequence[Widget] = ()) -> Application:
+def application(source: Any, title: str, widgets: Sequence[Widget] = ()) -> Any:
     """The application.
 
     Args:
@@ -24,14 +24,13 @@ def application(source: Any, title: str, widgets: Sequence[Widget] = ()) -> Appl
         widgets: See there.
     """
 
-    def make(doc: Document) -> None:
-        request = doc.session_context.request
-        given = request.arguments if request is not None else {}
+    def make() -> Any:
+        doc, given = pn.state.curdoc, pn.state.session_args
         dark = given.get("dark", [b"0"])[-1] == b"1"
         query = given.get("query", [b""])[-1].decode("utf-8", "replace")
         board = Board(source, query=query, dark=dark, doc=doc, title=title, widgets=widgets)
-        board.layout.server_doc(doc, location=False)
         leave = source.listen(lambda: doc.add_next_tick_callback(board.moved))
         doc.on_session_destroyed(lambda context: leave())
+        return board.layout
 
-    return Application(FunctionHandler(make))
+    return build_applications({APP: make}, title="runs", location=False)[APP]

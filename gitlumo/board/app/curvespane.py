@@ -56,13 +56,14 @@ class CurvesPane:
         self._drawn: dict[str, Drawn] = {}
         self._made_for: Any = None
         self._zooming: Any = None
-        self._form.param.watch(self._set, "values")
+        self._form.param.watch(self._set, "chosen")
 
     # What is set
 
     def _set(self, event: Any) -> None:
         given = {key: value for key, value in event.new.items() if key in _SET}
-        given["smooth"] = min(0.99, max(0.0, float(given.get("smooth") or 0)))
+        if "smooth" in given:
+            given["smooth"] = min(0.99, max(0.0, float(given["smooth"] or 0)))
         self._context.view.param.update(**given)
 
     def _show_settings(self, keys: Sequence[str]) -> None:

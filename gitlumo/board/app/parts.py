@@ -70,7 +70,8 @@ class Settings(Part):
     """
 
     fields = param.List()
-    values = param.Dict(default={})
+    values = param.Dict(default={}, doc="What is set now, by id.")
+    chosen = param.Dict(default={}, doc="What somebody has set, by id.")
 
     _esm = _script("form.js")
 

@@ -12,7 +12,7 @@ from panel.io.resources import patch_model_css
 from tornado.httputil import HTTPServerRequest
 from tornado.ioloop import IOLoop
 
-APP = "/app"
+from gitlumo.board.app.application import APP
 
 
 class Opener:

@@ -7,7 +7,7 @@ export function render({ model, el }) {
   const shown = new Map();  // id of a field: how it takes a value
   let drawn = "";
 
-  const put = (id, value) => { model.values = { ...model.values, [id]: value }; };
+  const put = (id, value) => { model.chosen = { [id]: value, n: Date.now() + Math.random() }; };
 
   function draw() {
     const now = JSON.stringify(model.fields);
