@@ -19,7 +19,6 @@ from gitlumo.store.query import Found
 from gitlumo.store.record import Record
 from gitlumo.watcher import Row
 
-Json = values.Json
 MOST_COMPARED = 6
 _HOST = re.compile(r"[A-Za-z0-9.-]+(?::\d+)?", re.ASCII)
 _REPO = re.compile(r"[A-Za-z0-9._-]+/[A-Za-z0-9._-]+", re.ASCII)
@@ -34,14 +33,15 @@ class Table:
     """Runs as a table.
 
     Attributes:
-        names: The columns that any of them has: first those in which they differ, of these metrics, parameters, fields.
+        names: The columns that any of them has: first those in which the runs that have them differ; of these metrics,
+            parameters, fields.
         differing: How many they differ in.
         rows: The runs; see :func:`row_of`.
     """
 
     names: list[str]
     differing: int
-    rows: list[dict[str, Json]]
+    rows: list[dict[str, Any]]
 
 
 def table(rows: Iterable[Row]) -> Table:
@@ -52,13 +52,9 @@ def table(rows: Iterable[Row]) -> Table:
         for name, value in held.items():
             if len(seen := names.setdefault(name, set())) < 2:
                 seen.add(f"{type(value).__name__} {value!r}")
-    differ = {name for name, seen in names.items() if len(seen) > 1 or _lacking(name, found)}
+    differ = {name for name, seen in names.items() if len(seen) > 1}
     order = sorted(names, key=lambda name: (name not in differ, *_place(name)))
     return Table(order, len(differ), [row_of(row) for row, _ in found])
-
-
-def _lacking(name: str, found: Sequence[tuple[Row, Mapping[str, columns.Column]]]) -> bool:
-    return any(columns.value(held, name) is None for _, held in found)
 
 
 def _place(name: str) -> tuple[int, str]:
@@ -68,7 +64,7 @@ def _place(name: str) -> tuple[int, str]:
     return (1, name) if name.startswith(PARAMS) else (2, f"{list(columns.FIELDS).index(name):03d}")
 
 
-def row_of(row: Row) -> dict[str, Json]:
+def row_of(row: Row) -> dict[str, Any]:
     """One run: ``label``, ``uid``, ``colour`` (a place in the palette), ``trouble``, and ``columns`` by name.
 
     Times are seconds since 1970. What is damaged in a run is its ``trouble``; else that is None.
@@ -87,7 +83,7 @@ def row_of(row: Row) -> dict[str, Json]:
 # One run
 
 
-def page_of(found: Found) -> dict[str, Json]:
+def page_of(found: Found) -> dict[str, Any]:
     """All that is known of a run: its properties (``git lumo show --json``), and what follows of them.
 
     These are ``label``, ``colour``, ``flat`` (its parameters as one level), ``files``, ``images`` (``key``, ``step``,
@@ -162,7 +158,7 @@ def commands(label: str, recorded: Mapping[str, Any] | None = None) -> dict[str,
 # Some runs
 
 
-def differences(records: Sequence[Record], tree_of: Callable[[str], str | None]) -> list[dict[str, Json]]:
+def differences(records: Sequence[Record], tree_of: Callable[[str], str | None]) -> list[dict[str, Any]]:
     """In what 2 to 6 runs differ (:mod:`gitlumo.comparison`): ``section``, ``key``, ``better``, ``change``, ``values``.
 
     ``values`` is a list, one of each run: ``[]`` where it has none, else ``[value]``.

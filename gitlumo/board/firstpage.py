@@ -18,7 +18,6 @@ from gitlumo.revisions import Revisions
 from gitlumo.store.branch import Branch
 from gitlumo.watcher import Selection
 
-WEB = os.path.join(os.path.dirname(__file__), "web")
 _MARKS = 58  # pixels of the columns before the first
 
 

@@ -10,8 +10,9 @@ import secrets
 import socket
 import threading
 import webbrowser
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
+from urllib.parse import urlencode
 
 from tornado import netutil, template
 from tornado.httpserver import HTTPServer
@@ -20,8 +21,10 @@ from tornado.routing import Router
 from tornado.web import Application, RequestHandler, StaticFileHandler
 
 from gitlumo.board import gate, looks
-from gitlumo.board.firstpage import WEB, First
+from gitlumo.board.firstpage import First, first, title_of
+from gitlumo.board.looks import WEB
 from gitlumo.errors import LumoError, UsageError
+from gitlumo.home import Home
 
 ADDRESS = "127.0.0.1"
 PORT = 5866  # L U M O on a telephone
@@ -45,7 +48,13 @@ class Server:
     """
 
     def __init__(
-        self, lumo_dir: str, look: Callable[[str], First], build: Build, *, query: str = "", port: int | None = None
+        self,
+        lumo_dir: str,
+        look: Callable[[str], First],
+        build: Build,
+        *,
+        looks_at: Sequence[tuple[str, str]] = (),
+        port: int | None = None,
     ):
         """Listen.
 
@@ -53,7 +62,7 @@ class Server:
             lumo_dir: Where the token is kept.
             look: Gives the first page for an expression.
             build: See :data:`Build`.
-            query: The expression that is in the address.
+            looks_at: What the address says besides the token; see :class:`gitlumo.board.app.view.View`.
             port: Where to listen; None: :data:`PORT`, or the next one that is free; 0: any.
 
         Raises:
@@ -62,8 +71,7 @@ class Server:
         self._sockets = _bound(port)
         self.port: int = self._sockets[0].getsockname()[1]
         self._token = gate.token_of(lumo_dir)
-        asked = f"&q={_quoted(query)}" if query else ""
-        self.url = f"http://{ADDRESS}:{self.port}/?token={self._token}{asked}"
+        self.url = f"http://{ADDRESS}:{self.port}/?{urlencode([('token', self._token), *looks_at])}"
         self._look, self._build = look, build
         self._failed = ""
         self._ready = asyncio.Event()
@@ -89,7 +97,7 @@ class Server:
         asyncio.run(self._run(show))
 
     async def _run(self, show: bool) -> None:
-        server = HTTPServer(self._gate)  # type: ignore[arg-type]
+        server = HTTPServer(self._gate)
         server.add_sockets(self._sockets)
         self._loop = IOLoop.current()
         threading.Thread(target=self._prepare, name="gitlumo board", daemon=True).start()
@@ -121,6 +129,41 @@ class Server:
         """Wait until panel is there; why it will never be, else nothing."""
         await self._ready.wait()
         return self._failed
+
+
+def serve(
+    home: Home,
+    looks_at: Sequence[tuple[str, str]] = (),
+    *,
+    port: int | None = None,
+    show: bool = True,
+    said: Callable[[str], None],
+) -> None:
+    """Serve a repository's board until Ctrl-C.
+
+    Args:
+        home: The repository.
+        looks_at: See :class:`Server`.
+        port: See :class:`Server`.
+        show: Whether to open a browser.
+        said: Told the address, as soon as it answers.
+
+    Raises:
+        UsageError: If panel is not installed.
+        LumoError: If it cannot listen.
+    """
+
+    def build() -> Any:
+        from gitlumo.board.app.application import application
+        from gitlumo.board.live import Source
+
+        source = Source(home)
+        threading.Thread(target=source.follow, name="gitlumo board: poll", daemon=True).start()
+        return application(source, title_of(home))
+
+    server = Server(home.lumo_dir, lambda query: first(home, query), build, looks_at=looks_at, port=port)
+    said(server.url)
+    server.run(show=show)
 
 
 class _Both(Router):
@@ -220,12 +263,6 @@ def _spec(name: str) -> str:
     if found is None or found.origin is None:
         raise UsageError(f"the board needs {name}, which is not installed\ntype: pip install 'gitlumo[board]'")
     return found.origin
-
-
-def _quoted(text: str) -> str:
-    from urllib.parse import quote
-
-    return quote(text, safe="")
 
 
 def _bound(port: int | None) -> list[socket.socket]:

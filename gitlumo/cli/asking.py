@@ -29,13 +29,12 @@ def answer(opened: Opened, args: argparse.Namespace) -> int:
     """Print the runs that were asked for."""
     with Selection(opened.branch, opened.cache_root) as selection:
         names = selection.names()
-        keys = _keys(args.group_by, names)
-        shown = _keys(args.columns, names)
-        wanted = _wanted(args, opened, selection, whole=bool(keys))
-        rows = chosen(selection, wanted)
+        groups = keys(args.group_by, names)
+        shown = keys(args.columns, names)
+        rows = chosen(selection, wanted(args, opened, selection, whole=bool(groups)))
         with screen(opened.repository.config, opened.repository.git_args) as out:
-            if keys:
-                _print_groups(out, args.format, keys, islice(grouped(rows, selection, keys), args.number or None))
+            if groups:
+                _print_groups(out, args.format, groups, islice(grouped(rows, selection, groups), args.number or None))
             elif args.json:
                 log.print_json(out, (row.found for row in rows))
             elif args.format != "table":
@@ -45,11 +44,27 @@ def answer(opened: Opened, args: argparse.Namespace) -> int:
     return 0
 
 
-def _keys(text: str | None, names: Sequence[str]) -> list[str]:
+def keys(text: str | None, names: Sequence[str]) -> list[str]:
+    """The full names of columns that are separated by commas.
+
+    Raises:
+        UsageError: If no run has one of them.
+    """
     return [resolve(key.strip(), names) for key in text.split(",") if key.strip()] if text else []
 
 
-def _wanted(args: argparse.Namespace, opened: Opened, selection: Selection, *, whole: bool) -> Wanted:
+def wanted(args: argparse.Namespace, opened: Opened, selection: Selection, *, whole: bool = False) -> Wanted:
+    """What the options ``expr``, ``since``, ``until``, ``sort``, ``all`` and ``number`` ask for.
+
+    Args:
+        args: The options.
+        opened: The repository.
+        selection: Its runs.
+        whole: Whether ``number`` counts something else than runs.
+
+    Raises:
+        UsageError: If one of them means nothing.
+    """
     now = time.time()
     parts: list[Condition] = [parse(text, selection, Revisions(opened.repository), now) for text in args.expr]
     for option, op in (("since", ">="), ("until", "<")):

@@ -22,6 +22,7 @@ VERBS = {
     "log": "list runs, newest first",
     "show": "show everything of one run",
     "diff": "show in what runs differ",
+    "board": "show the runs in a browser, live, or write them as one file that needs no network",
     "note": "print a run's note, or write another one",
     "tag": "list a run's tags, add some, or remove some",
     "rm": "mark runs as deprecated, or delete their large files here",
@@ -39,7 +40,6 @@ VERBS = {
     "notes": "let git log --notes=lumo say which runs each commit had",
     "report": "tell how a branch's runs did beside those of its base: what CI posts on a pull request",
     "status": "show what runs now, and what waits to be published",
-    "board": "show the runs in a browser, live",
     "recover": "publish what dead runs left; bring back a deleted ledger",
     "fsck": "check every run against the format",
     "doctor": "say what is unhealthy, and which command mends it",
@@ -128,7 +128,7 @@ def _run(words: list[str]) -> int:
     parser = parser_of(verb)
     module = _module(verb)
     parse = parser.parse_intermixed_args if getattr(module, "INTERMIXED", False) else parser.parse_args
-    status = module.run(parse(list(_as_argparse_wants(rest)) if verb == "log" else rest))
+    status = module.run(parse(list(_as_argparse_wants(rest)) if verb in ("log", "board") else rest))
     _flush()
     return int(status)
 

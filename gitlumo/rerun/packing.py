@@ -127,7 +127,7 @@ def whole_file(path: str, *, force: bool) -> Iterator[BinaryIO]:
         LumoError: If something is there.
         OSError: If it cannot be written.
     """
-    _refuse(path, force)
+    refuse(path, force)
     folder = os.path.dirname(path) or "."
     os.stat(folder)  # its error names the folder
     with contextlib.ExitStack() as stack:
@@ -141,7 +141,7 @@ def whole_file(path: str, *, force: bool) -> Iterator[BinaryIO]:
         out.flush()
         os.fsync(out.fileno())
         name = near[1] if near else f"/proc/self/fd/{out.fileno()}"
-        _refuse(path, force)
+        refuse(path, force)
         if force:
             beside = f"{path}.{os.urandom(4).hex()}.new"
             _link(name, beside)
@@ -150,11 +150,16 @@ def whole_file(path: str, *, force: bool) -> Iterator[BinaryIO]:
         try:
             _link(name, path)
         except FileExistsError:
-            _refuse(path, force)
+            refuse(path, force)
             raise
 
 
-def _refuse(path: str, force: bool) -> None:
+def refuse(path: str, force: bool) -> None:
+    """See that a file can be written at a place.
+
+    Raises:
+        LumoError: If something is there that stays.
+    """
     if os.path.isdir(path) or (os.path.lexists(path) and not force):
         raise LumoError(f"{path} is there already" + ("" if os.path.isdir(path) else "; --force writes over it"))
 

@@ -21,7 +21,7 @@ from gitlumo.board.app.view import View
 from gitlumo.errors import LumoError
 
 Widget = Callable[[pd.DataFrame], Any]
-RUNS, PARALLEL, SCATTER, GROUPS, COMPARE, BIN, RUN = "runs", "parallel", "scatter", "groups", "compare", "bin", "run"
+RUNS, PARALLEL, SCATTER, GROUPS, COMPARE, BIN = "runs", "parallel", "scatter", "groups", "compare", "bin"
 TABS = (
     (RUNS, "Runs"),
     (PARALLEL, "Parallel"),
@@ -31,7 +31,6 @@ TABS = (
     (BIN, "Bin"),
 )
 _EDITS = frozenset({"note", "tag", "untag", "deprecate", "restore", "undo"})
-_TICKED = 40  # runs that a click on a group ticks
 
 
 class Board:
@@ -76,7 +75,8 @@ class Board:
         self._raw = pd.DataFrame()
         nothing = by_uid(self._raw)
         self.context = Context(source, self.view, dark, nothing, nothing, served=served)
-        self._file, self._done = "", None
+        self._file = ""
+        self._done: Block | None = None
         self._state: Any = None
         self._columns_for: Any = None
         self._columns: list[tabling.Column] = []
@@ -86,16 +86,9 @@ class Board:
         self._chooser, self._nothing = Settings(), FactSheet()
         self._sheet, self._form = FactSheet(), Settings()
         self._picture = pn.Column(sizing_mode="stretch_width", margin=0)
-        holder = pn.Column(
-            self._table,
-            margin=0,
-            sizing_mode="stretch_width",
-            styles={"height": "max(240px, 46vh)", "padding": "0 8px"},
-        )
-        self._holder = holder
-        self._runs = pn.Column(
-            self._chooser, self._nothing, holder, self._curves.pane, sizing_mode="stretch_width", margin=0
-        )
+        wide = {"sizing_mode": "stretch_width", "margin": 0}
+        self._holder = pn.Column(self._table, styles={"height": "max(240px, 46vh)", "padding": "0 8px"}, **wide)
+        self._runs = pn.Column(self._chooser, self._nothing, self._holder, self._curves.pane, **wide)
         self._others = pn.Column(self._form, self._picture, self._sheet, sizing_mode="stretch_width", margin=0)
         self.layout = pn.Column(
             self._bar, self._filter, self._runs, self._others, sizing_mode="stretch_width", margin=0
@@ -204,9 +197,12 @@ class Board:
         self._table.dark = dark
         self._later()
 
+    def _open(self, uid: str) -> None:
+        self.view.run = uid
+
     def _clicked(self, event: Any) -> None:
         if event.column == "c0":
-            self.view.run = str(self._table.value.index[event.row])
+            self._open(str(self._table.value.index[event.row]))
 
     def _ticked(self, event: Any) -> None:
         here = set(self._table.value.index)
@@ -232,7 +228,7 @@ class Board:
             self._file = "" if self._file == arg else str(arg)
             self._later()
         elif act == "tick" and isinstance(arg, list):
-            self.view.param.update(picked=[str(uid) for uid in arg[:_TICKED]], tab=RUNS)
+            self.view.param.update(picked=[str(uid) for uid in arg], tab=RUNS)
         elif act in _EDITS:
             uid = self.view.run or str(arg)
             self._done = edits.edit(self.source, uid, str(act), arg)
@@ -310,8 +306,8 @@ class Board:
         if view.tab == COMPARE:
             return [], {}, None, sheets.comparison(context)
         if view.tab == BIN:
-            done = [self._done] if self._done else []
-            return [], {}, None, [*done, *sheets.bin_of(context)]
+            done = self._done
+            return [], {}, None, [*([done] if done else []), *sheets.bin_of(context)]
         if view.tab in self._widgets:
             return [], {}, *self._own(self._widgets[view.tab])
         names = [[name, tabling.title_of(name)] for name in relations.choices(context)]
@@ -326,7 +322,7 @@ class Board:
         sx = view.sx if view.sx in known else with_defaults[0]
         sy = view.sy if view.sy in known else relations.default_axes(context)[-1:][0] if with_defaults else known[-1]
         fields = [{"id": id, "label": id[1:], "kind": "choice", "options": names} for id in ("sx", "sy")]
-        figure = relations.scatter(context, sx, sy, lambda uid: view.param.update(run=uid))
+        figure = relations.scatter(context, sx, sy, self._open)
         return fields, {"sx": sx, "sy": sy}, pn.pane.Bokeh(figure, sizing_mode="stretch_width"), []
 
     def _own(self, widget: Widget) -> tuple[Any, list[Block]]:

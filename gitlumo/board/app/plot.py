@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 from bokeh.models import ColumnDataSource, DataRange1d, HoverTool, Range
-from bokeh.plotting import figure
 
 from gitlumo.board import looks
+from gitlumo.board.app.figures import new_figure
 from gitlumo.board.app.view import TIME
 from gitlumo.board.thinning import kept
 
@@ -39,6 +39,8 @@ class Line:
     raw: ColumnDataSource | None = None
     last: float | None = None  # of the smoothed values, to go on from
     renderers: list[Any] = field(default_factory=list)
+    colour: str = ""
+    dash: str = ""
 
 
 def smoothed(y: Array, weight: float, last: float | None = None) -> tuple[Array, float | None]:
@@ -69,34 +71,18 @@ class Plot:
     """
 
     def __init__(self, title: str, x_range: Range | None, dark: bool, x: str, *, logx: bool, logy: bool):
-        shades = looks.shades(dark)
-        self._dark = dark
-        self.figure = figure(
+        self.figure = new_figure(
+            dark,
             title=looks.plain(title),
             height=230,
-            sizing_mode="stretch_width",
             min_width=260,
             styles={"flex": "1 1 340px", "max-width": "640px"},
             tools="xpan,xbox_zoom,box_zoom,xwheel_zoom,reset,save",
             active_drag="xbox_zoom",
             x_axis_type="datetime" if x == TIME else "log" if logx else "linear",
             y_axis_type="log" if logy else "linear",
-            background_fill_color=None,
-            border_fill_color=None,
-            outline_line_color=None,
-            **({"x_range": x_range} if x_range is not None else {"x_range": DataRange1d(range_padding=0.02)}),
+            x_range=x_range if x_range is not None else DataRange1d(range_padding=0.02),
         )
-        fig = self.figure
-        fig.toolbar.autohide = True
-        fig.toolbar.logo = None
-        fig.title.text_color, fig.title.text_font_size, fig.title.text_font_style = shades["text"], "12px", "normal"
-        for axis in fig.axis:
-            axis.axis_line_color = axis.major_tick_line_color = shades["line"]
-            axis.minor_tick_line_color = None
-            axis.major_label_text_color = shades["quiet"]
-            axis.major_label_text_font_size = "11px"
-        for grid in fig.grid:
-            grid.grid_line_color, grid.grid_line_alpha = shades["line"], 0.6
         shown = "$snap_x{%F %T}" if x == TIME else "$snap_x{0.[00]}"
         self._hover = HoverTool(
             tooltips=[("", "$name"), (x, shown), ("value", "$snap_y{0.[000000]}")],
@@ -105,9 +91,8 @@ class Plot:
             mode="mouse",
             line_policy="nearest",
         )
-        fig.add_tools(self._hover)
+        self.figure.add_tools(self._hover)
         self.lines: dict[str, Line] = {}
-        self._dashes: dict[str, int] = {}
 
     def put(self, key: str, label: str, colour: str, series: Series, smooth: float) -> None:
         """Draw a line, or another one in its place."""
@@ -120,8 +105,8 @@ class Plot:
 
     def _line(self, key: str, label: str, colour: str, series: Series, smooth: float) -> Line:
         line = Line(ColumnDataSource({"x": [], "y": []}), series)
-        dash = _DASHES[self._dashes.setdefault(colour, 0) % len(_DASHES)]
-        self._dashes[colour] += 1
+        taken = [each.dash for each in self.lines.values() if each.colour == colour]
+        line.colour, line.dash = colour, min(_DASHES, key=taken.count)
         name = looks.plain(label)
         if series.low is not None:
             line.source = ColumnDataSource({"x": [], "y": [], "low": [], "high": []})
@@ -131,7 +116,7 @@ class Plot:
             line.raw = ColumnDataSource({"x": [], "y": []})
             faint = self.figure.line("x", "y", source=line.raw, color=colour, alpha=0.25, line_width=1)
             line.renderers.append(faint)
-        style = {"color": colour, "line_width": 1.6, "line_dash": dash, "name": name}
+        style = {"color": colour, "line_width": 1.6, "line_dash": line.dash, "name": name}
         drawn = self.figure.line("x", "y", source=line.source, **style)
         line.renderers.append(drawn)
         if len(series.x) == 1:

@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 from bokeh.events import Tap
 from bokeh.models import ColumnDataSource, FixedTicker, HoverTool
-from bokeh.plotting import figure
 
 from gitlumo.board import looks, palette, tabling
 from gitlumo.board.app.context import Context
+from gitlumo.board.app.figures import new_figure
 from gitlumo.store import columns
 
 MOST = 5000  # runs that are drawn
@@ -53,7 +53,7 @@ def scatter(context: Context, sx: str, sy: str, open_run: Callable[[str], None])
     frame = context.frame.head(MOST)
     (x, xs), (y, ys) = (placed(name, frame[name].tolist()) for name in (sx, sy))
     source = ColumnDataSource({"x": x, "y": y, **_marks(context, frame)})
-    fig = _figure(context.dark, tools="pan,box_zoom,wheel_zoom,reset,save", height=460)
+    fig = new_figure(context.dark, tools="pan,box_zoom,wheel_zoom,reset,save", height=460)
     for axis, grid, name, levels in ((fig.xaxis, fig.xgrid, sx, xs), (fig.yaxis, fig.ygrid, sy, ys)):
         axis.axis_label = looks.plain(tabling.title_of(name))
         if levels is not None:
@@ -94,7 +94,7 @@ def parallel(context: Context) -> Any:
         span = high - low or 1.0
         rows.append((values - low) / span if high > low else np.where(np.isfinite(values), 0.5, np.nan))
         ticks.append(_ticks(name, float(low), float(high), levels))
-    fig = _figure(context.dark, tools="save", height=460, x_range=(-0.3, len(axes) - 0.5), y_range=(-0.08, 1.12))
+    fig = new_figure(context.dark, tools="save", height=460, x_range=(-0.3, len(axes) - 0.5), y_range=(-0.08, 1.12))
     fig.xgrid.grid_line_color = fig.ygrid.grid_line_color = None
     fig.xaxis.visible = fig.yaxis.visible = False
     shades = looks.shades(context.dark)
@@ -153,24 +153,3 @@ def _marks(context: Context, frame: pd.DataFrame) -> dict[str, list[Any]]:
 
 def _short(text: str) -> str:
     return text if len(text) <= 18 else text[:17] + "…"
-
-
-def _figure(dark: bool, **more: Any) -> Any:
-    shades = looks.shades(dark)
-    fig = figure(
-        sizing_mode="stretch_width",
-        background_fill_color=None,
-        border_fill_color=None,
-        outline_line_color=None,
-        **more,
-    )
-    fig.toolbar.logo = None
-    fig.toolbar.autohide = True
-    for axis in fig.axis:
-        axis.axis_line_color = axis.major_tick_line_color = shades["line"]
-        axis.minor_tick_line_color = None
-        axis.major_label_text_color = axis.axis_label_text_color = shades["quiet"]
-        axis.axis_label_text_font_style = "normal"
-    for grid in fig.grid:
-        grid.grid_line_color, grid.grid_line_alpha = shades["line"], 0.6
-    return fig

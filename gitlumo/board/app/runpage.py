@@ -45,7 +45,7 @@ def _blocks(context: Context, uid: str, found: Found, file: str, done: Block | N
     told = facts.page_of(found)
     deprecated, state = found.record.deprecated, str(told["state"])
     yield _BACK
-    yield {"kind": "title", "text": {"text": f"{found.label}  {state}", "dot": palette.colour(uid)}}
+    yield {"kind": "title", "text": {"text": found.label, "dot": palette.colour(uid)}, "after": state}
     yield done or {"kind": "chips", "items": []}
     sections = dict(describing.sections(found, context.source.branch.has_code))
     yield {"kind": "pairs", "rows": [*_head(sections.pop("")), *_lineage(context, uid, found), *_backups(told)]}
@@ -133,7 +133,7 @@ def _metrics(context: Context, uid: str, found: Found) -> Iterator[Block]:
 
 
 def _images(context: Context, uid: str, found: Found, images: Any) -> Iterator[Block]:
-    items = []
+    items: list[dict[str, str]] = []
     for each in images:
         source = f"/image/{uid}/{each['path']}" if context.served else ""
         if not source and len(items) < _INLINE_MOST:

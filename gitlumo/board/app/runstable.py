@@ -27,6 +27,9 @@ class RunsTable(Tabulator):
     shown = param.List(doc="What its columns show, in order.")
     dark = param.Boolean(False, doc="Whether marks are for a dark page.")
 
+    _processed: Any
+    selection: Any
+
     _rename: ClassVar[dict[str, str | None]] = {"shown": None, "dark": None}  # the browser does not know them
 
     @classmethod
@@ -88,7 +91,7 @@ class RunsTable(Tabulator):
         self._processed = self._ordered()
         after = self._page_texts(self._processed)
         if before[0] != after[0]:
-            self._update_cds()  # type: ignore[no-untyped-call]
+            self._update_cds()
             return True
         patch = {
             name: [(i, new) for i, (old, new) in enumerate(zip(before[1][name], texts, strict=True)) if old != new]

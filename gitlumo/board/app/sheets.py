@@ -20,6 +20,7 @@ from gitlumo.store import columns
 from gitlumo.store.columns import METRICS
 
 _MOST_GROUPS = 500
+_TICKED = 40  # runs that a click on a group ticks
 _MOST_DIFF = 400_000  # characters of a patch
 _CELL = 80
 
@@ -42,10 +43,9 @@ def groups(context: Context) -> list[Block]:
     numbers = {name: _numbers(frame[name].tolist()) for name in metrics}
     rows: list[list[Cell]] = []
     for key, places in list(members.items())[:_MOST_GROUPS]:
-        cells = [_spread(numbers[name][places]) for name in metrics]
-        rows.append(
-            [*json.loads(key), {"text": str(len(places)), "act": "tick", "arg": list(frame.index[places[:40]])}, *cells]
-        )
+        spreads = [_spread(numbers[name][places]) for name in metrics]
+        count = {"text": str(len(places)), "act": "tick", "arg": list(frame.index[places[:_TICKED]])}
+        rows.append([*json.loads(key), count, *spreads])
     heads = [*map(tabling.title_of, keys), "n", *map(tabling.title_of, metrics)]
     table = {"kind": "table", "heads": heads, "rows": rows, "numeric": list(range(len(keys), len(heads)))}
     said = f"{wording.count(len(members), 'group')} of {wording.count(len(frame), 'run')}; a click on n ticks the runs"

@@ -50,7 +50,7 @@ function cell(value, ask) {
 const KINDS = {
   title(block, ask) {
     const made = node("h1");
-    made.append(cell(block.text, ask));
+    made.append(cell(block.text, ask), " ", node("small", `state ${block.after}`, block.after));
     return made;
   },
   heading: (block) => node("h2", "", block.text),
