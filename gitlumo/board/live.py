@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from gitlumo.beginning import roots
+from gitlumo.board import facts
 from gitlumo.board.histories import Curves, Tail, curves_of
 from gitlumo.errors import LumoError, NoSuchRun
 from gitlumo.expression import parse
@@ -28,6 +29,7 @@ from gitlumo.watcher import Selection
 if TYPE_CHECKING:
     import pandas
 
+ENDINGS = {"png": "image/png", "jpg": "image/jpeg", "gif": "image/gif", "webp": "image/webp"}
 POLL_SECONDS = 1.0
 _LOOK_SECONDS = 5.0  # after which a run may be found dead, of which no file says so
 _MOST_POINTS = 4_000_000  # that are kept of runs that were looked at: 100 MB
@@ -193,6 +195,16 @@ class Source:
             for row in selection.rows(Compare("uid", "=", uid)):
                 return row.found
         raise NoSuchRun(f"the run {uid} is not there any more: it was purged, or its branch is gone")
+
+    def image(self, uid: str, path: str) -> tuple[bytes, str] | None:
+        """An image of a run: its bytes and its type; None: there is none of that path."""
+        ending = path.rpartition(".")[2]
+        with self._lock, contextlib.suppress(LumoError):
+            run = self.find(uid).record
+            if ending in ENDINGS and path in {each["path"] for each in facts.images(run.paths())}:
+                data = run.read(path)
+                return (data, ENDINGS[ending]) if data is not None else None
+        return None
 
     def curves(self, uid: str) -> Curves:
         """All curves of a run; of one that is recorded here they grow.

@@ -11,7 +11,7 @@ import socket
 import threading
 import webbrowser
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from tornado import netutil, template
@@ -23,8 +23,11 @@ from tornado.web import Application, RequestHandler, StaticFileHandler
 from gitlumo.board import gate, looks
 from gitlumo.board.firstpage import First, first, title_of
 from gitlumo.board.looks import WEB
-from gitlumo.errors import LumoError, UsageError
+from gitlumo.errors import LumoError
 from gitlumo.home import Home
+
+if TYPE_CHECKING:
+    import pandas
 
 ADDRESS = "127.0.0.1"
 PORT = 5866  # L U M O on a telephone
@@ -35,8 +38,11 @@ _POLICY = (
     "img-src 'self' data: blob:; font-src 'self'; connect-src 'self' ws://{host}; base-uri 'none'; "
     "form-action 'none'; frame-ancestors 'none'"
 )
-Build = Callable[[], Any]
-"""Imports what is slow, in a thread, and gives a bokeh application."""
+Image = Callable[[str, str], tuple[bytes, str] | None]
+"""Gives an image of a run, by uid and path: its bytes and its type; None: there is none."""
+
+Build = Callable[[], tuple[Any, Image]]
+"""Imports what is slow, in a thread; gives an application of bokeh's, and what gives images."""
 
 
 class Server:
@@ -74,6 +80,7 @@ class Server:
         self.url = f"http://{ADDRESS}:{self.port}/?{urlencode([('token', self._token), *looks_at])}"
         self._look, self._build = look, build
         self._failed = ""
+        self.image: Image = lambda uid, path: None
         self._ready = asyncio.Event()
         self._gate = gate.Gate(self._front(), self._token, self.port)
 
@@ -86,6 +93,7 @@ class Server:
                 (r"/ready", _Ready, {"server": self}),
                 (r"/open", _Open, {"server": self}),
                 (r"/colours.css", _Colours, {"server": self}),
+                (r"/image/([0-9a-f]+)/(.+)", _Image, {"server": self}),
                 (r"/web/(.*)", StaticFileHandler, {"path": WEB}),
                 (r"/static/extensions/panel/(.*)", StaticFileHandler, {"path": os.path.join(panel, "dist")}),
                 (r"/static/(.*)", StaticFileHandler, {"path": os.path.join(bokeh, "server", "static")}),
@@ -108,7 +116,7 @@ class Server:
 
     def _prepare(self) -> None:
         try:
-            application = self._build()
+            application, self.image = self._build()
             self._loop.add_callback(self._install, application)
         except Exception as error:
             said = str(error) if isinstance(error, LumoError) else f"{type(error).__name__}: {error}"
@@ -138,6 +146,8 @@ def serve(
     port: int | None = None,
     show: bool = True,
     said: Callable[[str], None],
+    frame: pandas.DataFrame | None = None,
+    widgets: Sequence[Callable[[Any], Any]] = (),
 ) -> None:
     """Serve a repository's board until Ctrl-C.
 
@@ -147,21 +157,22 @@ def serve(
         port: See :class:`Server`.
         show: Whether to open a browser.
         said: Told the address, as soon as it answers.
+        frame: Which runs; None: all.
+        widgets: Functions from the frame that is looked at to what panel can show.
 
     Raises:
-        UsageError: If panel is not installed.
         LumoError: If it cannot listen.
     """
 
-    def build() -> Any:
-        from gitlumo.board.app.application import application
-        from gitlumo.board.live import Source
+    def build() -> tuple[Any, Image]:
+        from gitlumo.board.app.application import live
 
-        source = Source(home)
-        threading.Thread(target=source.follow, name="gitlumo board: poll", daemon=True).start()
-        return application(source, title_of(home))
+        return live(home, frame, widgets)
 
-    server = Server(home.lumo_dir, lambda query: first(home, query), build, looks_at=looks_at, port=port)
+    def look(query: str) -> First:
+        return first(home, query) if frame is None else First(title_of(home), query, empty="")
+
+    server = Server(home.lumo_dir, look, build, looks_at=looks_at, port=port)
     said(server.url)
     server.run(show=show)
 
@@ -213,6 +224,20 @@ class _Colours(_Asked):
         self.finish(looks.colours_sheet())
 
 
+class _Image(_Asked):
+    """An image of a run; whatever it is, a browser takes it for nothing else."""
+
+    async def get(self, uid: str, path: str) -> None:
+        found = await asyncio.to_thread(self.server.image, uid, path)
+        if found is None:
+            self.send_error(404)
+            return
+        data, kind = found
+        self.set_header("Content-Type", kind)
+        self.set_header("Content-Security-Policy", "default-src 'none'; sandbox")
+        self.finish(data)
+
+
 class _Ready(_Asked):
     """Whether the server is there."""
 
@@ -254,15 +279,10 @@ def _pages() -> template.Loader:
 
 
 def _spec(name: str) -> str:
-    """Where a package is, without importing it.
-
-    Raises:
-        UsageError: If it is not installed.
-    """
+    """Where a package is, without importing it."""
     found = importlib.util.find_spec(name)
-    if found is None or found.origin is None:
-        raise UsageError(f"the board needs {name}, which is not installed\ntype: pip install 'gitlumo[board]'")
-    return found.origin
+    assert found is not None, name  # see gitlumo.board.showing.check_installed
+    return str(found.origin)
 
 
 def _bound(port: int | None) -> list[socket.socket]:

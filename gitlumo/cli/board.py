@@ -56,6 +56,9 @@ def _serve(args: argparse.Namespace) -> int:
     for name in _OF_FILES:
         if getattr(args, name):
             raise UsageError(f"--{name} goes with --html; on the live board it is a click, or part of the expression")
+    from gitlumo.board.showing import check_installed
+
+    check_installed()
     from gitlumo.board.serving import serve
     from gitlumo.cli.asking import keys
 

@@ -132,8 +132,7 @@ class Board:
         if made_for != self._columns_for:
             self._columns_for = made_for
             rows = frame.head(tabling.LOOKED_AT).to_dict("records")
-            own = [name for name in self.context.own if name in frame]
-            self._columns = tabling.named(rows, chosen) if chosen else tabling.columns_of(rows, own)
+            self._columns = tabling.named(rows, chosen) if chosen else tabling.columns_of(rows, self.context.own)
         return self._columns
 
     def _new_table(self) -> RunsTable:
@@ -187,9 +186,9 @@ class Board:
         self.view.read(str(went.get("query", "")))
 
     def _pressed(self, what: str) -> None:
-        if what == "back" and self.view.run:
+        if what == "Escape" and self.view.run:
             self.view.run = ""
-        elif what == "compare":
+        elif what == "c":
             self.view.param.update(tab=COMPARE, run="")
 
     def _shade(self, dark: bool) -> None:
@@ -300,7 +299,7 @@ class Board:
         if view.run:
             return [], {}, None, runpage.page(context, view.run, self._file, self._done)
         if view.tab == GROUPS:
-            names = [[name, tabling.title_of(name)] for name in relations.choices(context)]
+            names = [[name, tabling.title_of(name)] for name in sheets.keys(context)]
             field = {"id": "group", "label": "group by", "kind": "many", "options": names}
             return [field], {"group": view.group}, None, sheets.groups(context)
         if view.tab == COMPARE:
@@ -357,6 +356,8 @@ def _names(names: Sequence[str]) -> list[list[str]]:
     found = dict.fromkeys(columns.FIELDS, "field")
     for name in names:
         kind, dot, short = name.partition(".")
+        if not dot and name not in found:
+            found[name_text(name)] = "your column"
         if dot and f"{kind}." in (columns.PARAMS, columns.METRICS) and not columns.base_of(name):
             found.setdefault(name_text(short), kind.removesuffix("s"))
     return [[name, what] for name, what in found.items()]

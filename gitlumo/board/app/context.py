@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
@@ -61,13 +61,18 @@ class Context:
     first: Sequence[str] = ()
     live: frozenset[str] = frozenset()
     served: bool = True
-    own: tuple[str, ...] = field(default=())
 
     @property
     def names(self) -> list[str]:
         """All columns that may be chosen, in the order in which people look for them."""
         there = [str(name) for name in self.everything.columns if name != REPO]
         return sorted(there, key=_place)
+
+    @property
+    def own(self) -> list[str]:
+        """The columns that are the user's own."""
+        ours = (columns.PARAMS, columns.METRICS)
+        return [name for name in self.names if name not in columns.FIELDS and not name.startswith(ours)]
 
     def label(self, uid: str) -> str:
         """What a run is called."""

@@ -22,9 +22,13 @@ _FIELDS = ("took", "start")
 
 def choices(context: Context) -> list[str]:
     """The columns that can be an axis."""
-    wanted = [*_FIELDS, *context.own]
-    ours = (columns.PARAMS, columns.METRICS)
-    return [name for name in context.names if name.startswith(ours) or name in wanted]
+    wanted, ours = [*_FIELDS, *context.own], (columns.PARAMS, columns.METRICS)
+    return sorted((name for name in context.names if name.startswith(ours) or name in wanted), key=_place)
+
+
+def _place(name: str) -> int:
+    """Parameters first, then metrics, at last their statistics."""
+    return 0 if name.startswith(columns.PARAMS) else 3 if columns.base_of(name) else 1
 
 
 def placed(name: str, held: Sequence[Any]) -> tuple[np.ndarray[Any, Any], list[str] | None]:
@@ -143,7 +147,7 @@ def _marks(context: Context, frame: pd.DataFrame) -> dict[str, list[Any]]:
     picked = set(context.view.picked)
     strong, weak = (1.0, 0.15) if picked else (0.75, 0.75)
     if len(frame) > 200 and not picked:
-        strong = weak = 0.35
+        strong = weak = 0.35 if len(frame) <= 1000 else 0.15
     return {
         "label": [looks.plain(context.label(uid)) for uid in frame.index],
         "colour": [colours[palette.colour(uid)] for uid in frame.index],

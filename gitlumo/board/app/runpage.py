@@ -10,6 +10,7 @@ from gitlumo import describing, sparkline, wording
 from gitlumo.board import facts, palette
 from gitlumo.board.app.context import Context
 from gitlumo.board.app.parts import Block, Cell, failed, heading
+from gitlumo.board.live import ENDINGS
 from gitlumo.errors import LumoError
 from gitlumo.store import columns
 from gitlumo.store.query import Found
@@ -19,7 +20,6 @@ _CURVE = 24
 _FILE_SHOWN = 200_000  # bytes
 _INLINE = 1_000_000  # bytes of an image that stands in the page itself
 _INLINE_MOST = 12
-_ENDINGS = {"png": "image/png", "jpg": "image/jpeg", "gif": "image/gif", "webp": "image/webp"}
 
 
 def page(context: Context, uid: str, file: str = "", done: Block | None = None) -> list[Block]:
@@ -138,7 +138,7 @@ def _images(context: Context, uid: str, found: Found, images: Any) -> Iterator[B
         source = f"/image/{uid}/{each['path']}" if context.served else ""
         if not source and len(items) < _INLINE_MOST:
             data = found.record.read(each["path"]) or b""
-            kind = _ENDINGS[each["path"].rpartition(".")[2]]
+            kind = ENDINGS[each["path"].rpartition(".")[2]]
             if len(data) <= _INLINE:
                 source = f"data:{kind};base64,{base64.b64encode(data).decode()}"
         if source:

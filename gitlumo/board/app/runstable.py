@@ -29,6 +29,7 @@ class RunsTable(Tabulator):
 
     _processed: Any
     selection: Any
+    _sent: tuple[list[str], dict[str, list[str]]] = ([], {})  # what the page shows
 
     _rename: ClassVar[dict[str, str | None]] = {"shown": None, "dark": None}  # the browser does not know them
 
@@ -85,11 +86,11 @@ class RunsTable(Tabulator):
         """Send the cells that differ, if the page shows the same runs in the same order."""
         if len(fresh) != len(self.value) or not fresh.index.equals(self.value.index):
             return False
-        before = self._page_texts(self._processed)
+        before = self._sent
         with param.parameterized.discard_events(self):
             self.value = fresh
         self._processed = self._ordered()
-        after = self._page_texts(self._processed)
+        after = self._sent = self._page_texts(self._processed)
         if before[0] != after[0]:
             self._update_cds()
             return True
@@ -126,7 +127,7 @@ class RunsTable(Tabulator):
         if self.value is None:
             return pd.DataFrame(), {}
         ordered = self._ordered()
-        uids, texts = self._page_texts(ordered)
+        uids, texts = self._sent = self._page_texts(ordered)
         return ordered, {self.value.index.name: np.array(uids, dtype=object), **texts}
 
     def _ordered(self) -> pd.DataFrame:

@@ -17,27 +17,34 @@ from gitlumo.errors import LumoError
 from gitlumo.git import process
 from gitlumo.git.objects import tree_of
 from gitlumo.store import columns
-from gitlumo.store.columns import METRICS
+from gitlumo.store.columns import METRICS, PARAMS
 
 _MOST_GROUPS = 500
 _TICKED = 40  # runs that a click on a group ticks
 _MOST_DIFF = 400_000  # characters of a patch
 _CELL = 80
+_SHARED = ("exp", "state", "host", "git.branch", "git.commit", "git.head", "exception")
 
 
 # Groups
 
 
+def keys(context: Context) -> list[str]:
+    """The columns by which runs can be grouped: parameters, the user's own, and fields that several runs share."""
+    params = [name for name in context.names if name.startswith(PARAMS)]
+    return [*params, *context.own, *(name for name in _SHARED if name in context.everything)]
+
+
 def groups(context: Context) -> list[Block]:
     """One row for runs that are alike in some columns: how many they are, mean and standard deviation of metrics."""
-    keys = [key for key in context.view.group if key in context.frame]
-    if not keys:
+    chosen = [key for key in context.view.group if key in context.frame]
+    if not chosen:
         return empty("choose above by which columns the runs are grouped, such as all parameters but the seed")
     frame = context.frame
     metrics = [name for name in context.names if name.startswith(METRICS) and not columns.base_of(name)]
     metrics = [name for name in metrics if name in frame]
     members: dict[str, list[int]] = {}
-    shown = [[tabling.cell(key, value) for value in frame[key].tolist()] for key in keys]
+    shown = [[tabling.cell(key, value) for value in frame[key].tolist()] for key in chosen]
     for i, cells in enumerate(zip(*shown, strict=True)):
         members.setdefault(json.dumps(cells), []).append(i)
     numbers = {name: _numbers(frame[name].tolist()) for name in metrics}
@@ -46,8 +53,8 @@ def groups(context: Context) -> list[Block]:
         spreads = [_spread(numbers[name][places]) for name in metrics]
         count = {"text": str(len(places)), "act": "tick", "arg": list(frame.index[places[:_TICKED]])}
         rows.append([*json.loads(key), count, *spreads])
-    heads = [*map(tabling.title_of, keys), "n", *map(tabling.title_of, metrics)]
-    table = {"kind": "table", "heads": heads, "rows": rows, "numeric": list(range(len(keys), len(heads)))}
+    heads = [*map(tabling.title_of, chosen), "n", *map(tabling.title_of, metrics)]
+    table = {"kind": "table", "heads": heads, "rows": rows, "numeric": list(range(len(chosen), len(heads)))}
     said = f"{wording.count(len(members), 'group')} of {wording.count(len(frame), 'run')}; a click on n ticks the runs"
     return [{"kind": "text", "text": said, "look": "quiet"}, table]
 

@@ -1,5 +1,8 @@
 // The board's head: what there is to look at, how it stands, the address, the keys.
-const KEYS = { "/": "filter", "?": "help", Escape: "back", j: "down", k: "up", x: "tick", c: "compare", Enter: "open" };
+const KEYS = {
+  "/": "the filter", j: "the next run", k: "the one before", x: "tick it", Enter: "open it", c: "compare what is ticked",
+  Escape: "back", "1 … 9": "what there is to look at", "?": "these keys",
+};
 
 export function render({ model, el }) {
   const bar = document.createElement("div");
@@ -37,6 +40,17 @@ export function render({ model, el }) {
   for (const each of ["title", "tabs", "tab", "running", "sync", "trouble"]) model.on(each, draw);
   draw();
 
+  const help = node("dialog"), keys = node("dl");
+  for (const [name, does] of Object.entries(KEYS)) {
+    const key = node("dt"), what = node("dd");
+    key.textContent = name;
+    what.textContent = does;
+    keys.append(key, what);
+  }
+  help.append(keys);
+  help.onclick = () => help.close();
+  bar.append(help);
+
   if (model.served) {
     model.on("address", () => {
       const url = model.address ? `?${model.address}` : location.pathname;
@@ -48,22 +62,47 @@ export function render({ model, el }) {
     const key = (event) => {
       const at = event.composedPath()[0];
       const types = at instanceof HTMLElement && (at.isContentEditable || /^(INPUT|TEXTAREA|SELECT)$/.test(at.tagName));
+      if (help.open) { help.close(); return; }
       if (event.ctrlKey || event.metaKey || event.altKey) return;
       if (types && event.key !== "Escape") return;
       if (event.key === "Enter" && at instanceof HTMLElement && /^(BUTTON|A|SUMMARY)$/.test(at.tagName)) return;
       const number = Number(event.key);
       if (number >= 1 && number <= model.tabs.length) { model.tab = model.tabs[number - 1][0]; return; }
-      const what = KEYS[event.key];
-      if (!what) return;
+      if (!(event.key in KEYS)) return;
       if (types) { at.blur(); return; }
-      if (what === "filter") dispatchEvent(new CustomEvent("gitlumo-filter"));
-      else model.key = { what, n: Date.now() };
-      if (event.key === "/") event.preventDefault();
+      if (event.key === "/") { dispatchEvent(new CustomEvent("gitlumo-filter")); event.preventDefault(); }
+      else if (event.key === "?") help.showModal();
+      else if (event.key === "Escape" || event.key === "c") model.key = { what: event.key, n: Date.now() };
+      else row(event.key);
     };
     document.addEventListener("keydown", key);
     model.on("remove", () => { removeEventListener("popstate", went); document.removeEventListener("keydown", key); });
   }
   el.append(bar);
+}
+
+// The run at hand, for the keys: a row of the table, which is in a shadow root of its own.
+let place = -1;
+function row(key) {
+  const rows = inside(document, ".tabulator-row").filter((each) => each.getClientRects().length);
+  if (!rows.length) return;
+  const at = rows.findIndex((each) => each.classList.contains("cursor"));
+  if (key === "j" || key === "k") {
+    place = at < 0 ? (place < 0 ? 0 : Math.min(place, rows.length - 1)) : Math.min(Math.max(at + (key === "j" ? 1 : -1), 0), rows.length - 1);
+    rows[at]?.classList.remove("cursor");
+    rows[place].classList.add("cursor");
+    rows[place].scrollIntoView({ block: "nearest" });
+  } else if (at >= 0) rows[at].querySelector(key === "x" ? "input[type=checkbox]" : "[tabulator-field=c0]")?.click();
+}
+
+function inside(node, selector) {
+  for (const each of node.querySelectorAll("*")) {
+    if (!each.shadowRoot) continue;
+    const found = each.shadowRoot.querySelectorAll(selector);
+    const deep = found.length ? [...found] : inside(each.shadowRoot, selector);
+    if (deep.length) return deep;
+  }
+  return [];
 }
 
 function node(tag, name) {

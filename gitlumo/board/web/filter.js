@@ -1,6 +1,7 @@
 // The filter box: the grammar of 'git lumo log', with what may stand where the caret is.
 const WORD = /(`[^`]*`?|[^\s()[\],"'`&|<>=!~]*)$/;
-const WAIT = 150;
+const WAIT = 150;  // milliseconds of no key, after which the runs follow
+const PATIENCE = 900;  // after which it is said what is wrong with what is half typed
 
 export function render({ model, el }) {
   const box = node("div", "filter"), line = node("div", "box");
@@ -69,14 +70,21 @@ export function render({ model, el }) {
     } else if (event.key === "Enter") { offered = []; show(); send(); }
     else if (event.key === "Escape" && offered.length) { offered = []; show(); event.stopPropagation(); }
   };
+  let complaint = 0;
+  const complain = () => {
+    said.textContent = model.error;
+    said.hidden = !model.error;
+    input.setAttribute("aria-invalid", String(Boolean(model.error)));
+    if (model.error) { offered = []; show(); }
+  };
   const focus = () => { input.focus(); input.select(); };
   addEventListener("gitlumo-filter", focus);
   model.on("remove", () => removeEventListener("gitlumo-filter", focus));
   const draw = () => {
     if (el.getRootNode().activeElement !== input) input.value = model.text;
-    said.textContent = model.error;
-    said.hidden = !model.error;
-    input.setAttribute("aria-invalid", String(Boolean(model.error)));
+    clearTimeout(complaint);
+    if (model.error) complaint = setTimeout(complain, el.getRootNode().activeElement === input ? PATIENCE : 0);
+    else complain();
     count.textContent = model.count;
   };
   for (const each of ["text", "error", "count"]) model.on(each, draw);
