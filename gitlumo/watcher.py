@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ from gitlumo.condition import Condition, test
 from gitlumo.config import read_settings
 from gitlumo.errors import FormatError, LumoError
 from gitlumo.git.repository import Repository, open_repository
+from gitlumo.home import Home
 from gitlumo.naming import resolved
 from gitlumo.revisions import Revisions
 from gitlumo.store import columns, trees
@@ -68,12 +69,20 @@ class Row:
 class Selection:
     """The runs of a repository at one moment: the index, and over it those that are being recorded."""
 
-    def __init__(self, branch: Branch, cache_root: str):
+    def __init__(self, branch: Branch, cache_root: str, prepare: Callable[[Pending], None] | None = None):
+        """Look at a ledger.
+
+        Args:
+            branch: Its branch.
+            cache_root: Where the index lies if the repository cannot be written.
+            prepare: Called with each run that is being recorded before it is read: who has its metrics already puts
+                them into ``extra``.
+        """
         view = branch.view()
         self._objects = view.objects
         self.index = open_index(branch, view, cache_root)
         functions(self.index.connection)
-        self.live = {pending.run.uid: _live_row(pending, view) for pending in pending_runs(branch)}
+        self.live = {pending.run.uid: _live_row(pending, view, prepare) for pending in pending_runs(branch)}
 
     def __enter__(self) -> Selection:
         return self
@@ -117,7 +126,9 @@ class Selection:
         return sorted({*self.index.names(), *(name for row in self.live.values() for name in row.columns)})
 
 
-def _live_row(pending: Pending, view: View) -> Row:
+def _live_row(pending: Pending, view: View, prepare: Callable[[Pending], None] | None) -> Row:
+    if prepare:
+        prepare(pending)
     record, trouble = pending.record, None
     read: dict[str, Column] = {}
     try:
@@ -238,6 +249,36 @@ class Watcher:
         view = self._branch.view()
         found = Runs(view.objects, view.tree, pending_runs(self._branch)).resolve(prefix)
         return found.record, self._roots, self._branch.lumo_dir
+
+    def panel(
+        self,
+        df: pandas.DataFrame | None = None,
+        widgets: Sequence[Callable[[pandas.DataFrame], Any]] = (),
+        *,
+        port: int | None = None,
+        open_browser: bool = True,
+    ) -> Any:
+        """Show runs as the board: in a notebook below the cell, in a script in a browser, until Ctrl-C.
+
+        Args:
+            df: What :meth:`load` gave, filtered or with columns of your own; a row whose uid is not known here has no
+                curves. None: all runs, and those that come.
+            widgets: Functions from a data frame, the runs that are looked at, to what panel can show: a figure, a
+                table, a text. Each has a tab; what it raises is shown there. Recorded names and notes may be a
+                stranger's: put none into what renders HTML (``pn.pane.HTML``, ``Markdown``).
+            port: Where to listen, on 127.0.0.1 only; None: 5866, or the next one that is free.
+            open_browser: Whether to open a browser; the address is printed in any case.
+
+        Returns:
+            In a notebook what is displayed; in a script nothing.
+
+        Raises:
+            UsageError: If panel is not installed.
+            LumoError: If the ledger cannot be read, or the port cannot be used.
+        """
+        from gitlumo.board.showing import show
+
+        return show(Home(self._repository, self._settings), df, widgets, port=port, open_browser=open_browser)
 
     def close(self) -> None:
         """Let go of the repository's files."""

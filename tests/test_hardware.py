@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import pytest
 
 from gitlumo import Experiment, hardware
-from gitlumo.cli.facts import machine
+from gitlumo.wording import machine
 
 NVIDIA = "Model: \t\t NVIDIA A100-SXM4-40GB\nIRQ:   \t\t 90\nGPU UUID: \t GPU-0f\n"
 VERSION = "NVRM version: NVIDIA UNIX x86_64 Kernel Module  535.104.05  Sat Aug 19 01:15:15 UTC 2023\nGCC version:  x\n"

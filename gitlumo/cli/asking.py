@@ -9,8 +9,8 @@ from collections.abc import Iterable, Sequence
 from itertools import islice
 from typing import Any
 
-from gitlumo import times
-from gitlumo.cli import facts, formats, lineage, log
+from gitlumo import times, wording
+from gitlumo.cli import formats, lineage, log
 from gitlumo.cli.listing import Group, Wanted, chosen, columns_in, grouped
 from gitlumo.cli.opening import Opened
 from gitlumo.cli.terminal import Screen, printable, screen, shorten
@@ -121,8 +121,8 @@ def _cell(name: str, value: Any) -> str:
     if name in columns.TIMES:
         return str(formats.value_of(name, value)).replace("T", " ").partition(".")[0]
     if name == "took" and isinstance(value, (int, float)):
-        return facts.span(value)
-    text = ", ".join(map(str, value)) if isinstance(value, list) else facts.number(value)
+        return wording.span(value)
+    text = ", ".join(map(str, value)) if isinstance(value, list) else wording.number(value)
     return shorten(text, log.NOTE_WIDTH)
 
 
@@ -180,5 +180,5 @@ def _spread(found: tuple[float, float | None, int] | None, count: int) -> str:
     if found is None:
         return ""
     mean, deviation, number = found
-    text = facts.number(mean) if deviation is None else f"{facts.number(mean)} ± {deviation:.2g}"
+    text = wording.number(mean) if deviation is None else f"{wording.number(mean)} ± {deviation:.2g}"
     return text if number == count else f"{text} (n={number})"

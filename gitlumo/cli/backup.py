@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from gitlumo.cli import facts
+from gitlumo import wording
 from gitlumo.cli.opening import Opened, open_here, positive
 from gitlumo.cli.terminal import printable
 from gitlumo.cli.wire import interruptible
@@ -212,7 +212,7 @@ def _sum_up(done: Sequence[Done | Failed], total: int, args: argparse.Namespace)
         told.append(f"{total - len(done)} not done")
     again = "; the same command again goes on" if counts["failed"] or len(done) < total else ""
     if not args.quiet or again:
-        print(f"{facts.count(total, 'run')}: {', '.join(told)}{again}", file=sys.stderr)
+        print(f"{wording.count(total, 'run')}: {', '.join(told)}{again}", file=sys.stderr)
 
 
 def _check(backups: Any, founds: Sequence[Found], args: argparse.Namespace) -> int:

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from gitlumo.cli import facts
+from gitlumo import wording
 from gitlumo.cli.opening import Opened, open_here
 from gitlumo.cli.terminal import printable
 from gitlumo.cli.wire import interruptible, show
@@ -102,8 +102,8 @@ def _tell(checked: Iterable[Checked], args: argparse.Namespace) -> int:
 
 def lines(written: Written, kind: str) -> Iterator[str]:
     """What was written, for people."""
-    size = f", {facts.size(written.size)}" if written.size else ""
-    yield f"{written.path}: {facts.count(written.runs, 'run')}{size}"
+    size = f", {wording.size(written.size)}" if written.size else ""
+    yield f"{written.path}: {wording.count(written.runs, 'run')}{size}"
     for each in written.left_out[:SHOWN]:
         yield f"  without {each.path} ({each.reason})"
     if len(written.left_out) > SHOWN:

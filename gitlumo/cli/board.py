@@ -1,4 +1,4 @@
-"""``git lumo board``: pictures of runs; so far as one static file."""
+"""``git lumo board``: the runs in a browser, live, or as one static file."""
 
 from __future__ import annotations
 
@@ -7,19 +7,23 @@ import os
 import sys
 import time
 
+from gitlumo import wording
 from gitlumo.cli.opening import natural, open_here
 from gitlumo.cli.terminal import printable
 from gitlumo.errors import LumoError, UsageError
 
 FEWEST_POINTS = 8
+_OF_FILES = ("force", "number", "all", "since", "until", "points")  # options that only a file has
 
 
 def options(parser: argparse.ArgumentParser) -> None:
     """Declare the verb's options."""
     parser.add_argument("expr", nargs="*", metavar="EXPR", help="which runs, such as 'lr < 0.1 and state = finished'")
+    parser.add_argument("--html", metavar="FILE", help="write the board as one file that needs no network; -: stdout")
     parser.add_argument(
-        "--html", metavar="FILE", required=True, help="write the board as one file that needs no network; -: stdout"
+        "--port", type=natural, metavar="P", help="where to listen, on 127.0.0.1 only; 0: any free port (5866)"
     )
+    parser.add_argument("--no-open", action="store_true", help="open no browser; the address is printed in any case")
     parser.add_argument("-f", "--force", action="store_true", help="write over a file that is there")
     parser.add_argument(
         "-n", "--number", "--max-count", type=natural, default=0, metavar="N", help="how many runs; 0: all (0)"
@@ -44,7 +48,42 @@ def _points(text: str) -> int:
 
 
 def run(args: argparse.Namespace) -> int:
+    """Serve the board until Ctrl-C, or write it as a file."""
+    return _serve(args) if args.html is None else _write(args)
+
+
+def _serve(args: argparse.Namespace) -> int:
+    for name in _OF_FILES:
+        if getattr(args, name):
+            raise UsageError(f"--{name} goes with --html; on the live board it is a click, or part of the expression")
+    from gitlumo.board.showing import check_installed
+
+    check_installed()
+    from gitlumo.board.serving import serve
+    from gitlumo.cli.asking import keys
+
+    opened = open_here()
+    looks: list[tuple[str, str]] = [("q", _expression(args))] if args.expr else []
+    if args.sort or args.columns:
+        from gitlumo.watcher import Selection
+
+        with Selection(opened.branch, opened.cache_root) as selection:
+            names = selection.names()
+        looks += [("columns", name) for name in keys(args.columns, names)]
+        sign = "-" if args.sort and args.sort.startswith("-") else ""
+        looks += [("sort", sign + name) for name in keys((args.sort or "").removeprefix("-"), names)]
+    serve(opened, looks, port=args.port, show=not args.no_open, said=lambda url: print(url, flush=True))
+    return 0
+
+
+def _expression(args: argparse.Namespace) -> str:
+    return " and ".join(f"({text})" for text in args.expr) if len(args.expr) > 1 else "".join(args.expr)
+
+
+def _write(args: argparse.Namespace) -> int:
     """Write the file, and say what is in it."""
+    if args.port is not None or args.no_open:
+        raise UsageError("--port and --no-open are of the live board, which --html is not")
     if args.html == "-" and sys.stdout.isatty():
         raise UsageError("a page of HTML is no text for a terminal; name a file with --html, or send it through a pipe")
     from gitlumo import __version__
@@ -66,7 +105,7 @@ def run(args: argparse.Namespace) -> int:
     name = os.path.basename(os.path.normpath(location.work_tree or location.common_dir))
     head = {
         "repository": name,
-        "expression": " and ".join(f"({text})" for text in args.expr) if len(args.expr) > 1 else "".join(args.expr),
+        "expression": _expression(args),
         "made": round(time.time()),
         "version": __version__,
         "shown": shown,
@@ -87,11 +126,9 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _say(path: str, size: int, head: dict[str, object]) -> None:
-    from gitlumo.cli import facts
-
-    counts = [facts.count(int(str(head[key])), noun) for key, noun in (("runs", "run"), ("curves", "curve"))]
-    print(printable(f"{path}: {', '.join(counts)}, {facts.size(size)}"))
+    counts = [wording.count(int(str(head[key])), noun) for key, noun in (("runs", "run"), ("curves", "curve"))]
+    print(printable(f"{path}: {', '.join(counts)}, {wording.size(size)}"))
     if head["thinned"]:
         print(f"  {head['thinned']} of the curves thinned to at most {head['points']} points; their peaks stay")
     if head["images_left_out"]:
-        print(f"  {facts.count(int(str(head['images_left_out'])), 'image')} left out: there was no room for more")
+        print(f"  {wording.count(int(str(head['images_left_out'])), 'image')} left out: there was no room for more")

@@ -23,7 +23,7 @@ VERBS = {
     "log": "list runs, newest first",
     "show": "show everything of one run",
     "diff": "show in what runs differ",
-    "board": "write the runs as a page: table, curves, comparison, in one file that needs no network",
+    "board": "show the runs in a browser, live, or write them as one file that needs no network",
     "note": "print a run's note, or write another one",
     "tag": "list a run's tags, add some, or remove some",
     "rm": "mark runs as deprecated, or delete their large files here",

@@ -8,7 +8,7 @@ from itertools import islice
 from operator import itemgetter
 from typing import NamedTuple
 
-from gitlumo.cli import facts
+from gitlumo import wording
 from gitlumo.cli.terminal import Screen, printable, shorten
 from gitlumo.store.query import Found
 from gitlumo.store.record import history_lines
@@ -136,7 +136,7 @@ def _picture(
     steps = sorted({first + (last - first) * i // (TICKS - 1) for i in range(TICKS)})
     plotext.xticks([_share(step, first, last) for step in steps], [str(step) for step in steps])
     shares = [i / (TICKS - 1) for i in range(TICKS)] if low < high else [0.5]
-    plotext.yticks(shares, [facts.number(low * (1 - share) + high * share) for share in shares])
+    plotext.yticks(shares, [wording.number(low * (1 - share) + high * share) for share in shares])
     text = plotext.build()
     return [line.rstrip() for line in (text if colour else plotext.uncolorize(text)).rstrip("\n").split("\n")]
 

@@ -8,8 +8,7 @@ import re
 import sys
 from collections.abc import Iterator, Sequence
 
-from gitlumo import values
-from gitlumo.cli import facts
+from gitlumo import values, wording
 from gitlumo.cli.opening import Opened, open_here
 from gitlumo.cli.terminal import Screen, align, printable, screen, shorten
 from gitlumo.comparison import SECTIONS, Difference, compare
@@ -78,7 +77,7 @@ def as_json(labels: Sequence[str], differences: Sequence[Difference]) -> str:
 
 def texts(each: Difference) -> dict[int, str]:
     """A difference's values for reading: as short as they can be without looking the same."""
-    shown = {i: printable(facts.number(value)) for i, value in each.values.items()}
+    shown = {i: printable(wording.number(value)) for i, value in each.values.items()}
     if each.section == "code":
         return {i: text[:COMMIT_WIDTH] for i, text in shown.items()}
     exact = {

@@ -7,8 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice, takewhile
 
-from gitlumo import values
-from gitlumo.cli import facts
+from gitlumo import values, wording
 from gitlumo.cli.opening import Opened
 from gitlumo.cli.terminal import Screen, align, printable, screen, shorten
 from gitlumo.editing import told
@@ -105,5 +104,5 @@ def _print_json(out: Screen, chosen: Iterable[Line]) -> None:
 
 def _cells(line: Line) -> list[str]:
     by = shorten(line.by.partition(" <")[0], 24)
-    cells = [line.run, facts.age(line.time), by, line.kind, line.said + (" (undone)" if line.undone else "")]
+    cells = [line.run, wording.age(line.time), by, line.kind, line.said + (" (undone)" if line.undone else "")]
     return [printable(cell) for cell in cells]

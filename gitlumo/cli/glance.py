@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from itertools import islice
 from typing import Any
 
-from gitlumo.cli import facts
+from gitlumo import wording
 from gitlumo.cli.log import BROKEN, Row
 from gitlumo.cli.opening import Opened
 from gitlumo.errors import LumoError
@@ -61,7 +61,7 @@ def _row(label: str, found: Mapping[str, Any]) -> Row:
     start, took, state = found.get("start"), found.get("took"), str(found.get("state"))
     if state == "running" and isinstance(start, float):
         took = time.time() - start
-    row = Row(label, state, facts.age_of(start), "?" if took is None else facts.span(took))
+    row = Row(label, state, wording.age_of(start), "?" if took is None else wording.span(took))
     params = [name for name in found if name.startswith(columns.PARAMS)]
     row.params = {name.removeprefix(columns.PARAMS): found[name] for name in sorted(params, key=lambda n: n.split("."))}
     for name, value in sorted(found.items()):

@@ -12,9 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from importlib import metadata
 
-from gitlumo import __version__, values
+from gitlumo import __version__, values, wording
 from gitlumo.beginning import roots
-from gitlumo.cli import facts
 from gitlumo.cli.now import Problem, RunNow, Status, status_of
 from gitlumo.cli.opening import Opened
 from gitlumo.errors import LumoError
@@ -158,7 +157,7 @@ def _branch(upkeep: Upkeep) -> Iterator[Problem]:
     for lock, what in [(upkeep.branch_lock, "published"), *((lock, "fetched") for lock in fetched)]:
         age = _age(lock)
         if age > LOCK_SECONDS:
-            held = f"{lock} has been there for {facts.span(age)}: while it is, no run can be {what}"
+            held = f"{lock} has been there for {wording.span(age)}: while it is, no run can be {what}"
             yield Problem(held, f"rm {shlex.quote(lock)}   # if no git is running here")
 
 
@@ -212,7 +211,7 @@ def _left(status: Status) -> Iterator[Problem]:
 def _silent(status: Status) -> Iterator[Problem]:
     for run in status.elsewhere:
         if run.heard is not None and time.time() - run.heard > SILENT_SECONDS:
-            heard = facts.age(values.time_text(run.heard))
+            heard = wording.age(values.time_text(run.heard))
             where = f" on {run.host}" if run.host else ""
             what = f"{run.name}, started{where}, was last heard {heard}; nobody here can tell whether it runs"
             yield Problem(what, f"where it ran, if it is dead: git lumo recover --force {run.name}")

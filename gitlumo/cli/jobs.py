@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Iterable, Sequence
 
-from gitlumo.cli import facts
+from gitlumo import wording
 from gitlumo.cli.terminal import align, printable, shorten
 from gitlumo.rerun.claims import Claims
 from gitlumo.rerun.many import Done, Job, Launcher, Progress, Stop, run_all, telling
@@ -66,8 +66,8 @@ def print_table(heads: Sequence[str], rows: Iterable[tuple[Sequence[str], Row | 
         found = row.columns if row else {}
         label = row.found.label if row else ""
         took = found.get("took")
-        shown = [facts.span(took) if isinstance(took, (int, float)) else ""]
-        shown += [facts.number(found[name]) if name in found else "" for name in names]
+        shown = [wording.span(took) if isinstance(took, (int, float)) else ""]
+        shown += [wording.number(found[name]) if name in found else "" for name in names]
         cells.append([*map(printable, asked), printable(label), str(found.get("state") or "not run"), *shown])
     right = range(len(heads) + 2, len(cells[0]))
     for line in align(cells, right):

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from gitlumo.cli import facts
+from gitlumo import wording
 from gitlumo.cli.formats import FORMATS
 from gitlumo.cli.opening import natural, open_here, seconds
 from gitlumo.cli.terminal import STATE_COLOURS, Screen, align, printable, screen, shorten, width_of
@@ -94,7 +94,7 @@ def row_of(found: Found) -> Row:
         progress = record.progress
         metrics = {key: m.get("best") for key, m in record.metrics.items()}
         params = columns.flat(record.info("params"))
-        row = Row(found.label, record.state, facts.age(progress.get("start")), facts.duration(progress))
+        row = Row(found.label, record.state, wording.age(progress.get("start")), wording.duration(progress))
         row.params, row.metrics, row.note = params, metrics, record.note.partition("\n")[0]
         return row
     except FormatError as error:
@@ -209,7 +209,7 @@ def print_json(out: Screen, chosen: Iterable[Found]) -> None:
 
 def oneline(out: Screen, row: Row) -> str:
     """A run in one short line."""
-    values = " ".join(f"{key}={facts.number(value)}" for key, value in row.metrics.items())
+    values = " ".join(f"{key}={wording.number(value)}" for key, value in row.metrics.items())
     line = f"{out.paint(printable(row.name), 'yellow')} {out.paint(row.state, STATE_COLOURS.get(row.state))}"
     return f"{line} {printable(values)}".rstrip()
 
@@ -224,8 +224,8 @@ def print_table(out: Screen, rows: list[Row]) -> None:
             row.age,
             row.state,
             row.duration,
-            *(shorten(facts.number(row.metrics.get(key, "")), VALUE_WIDTH) for key in metrics),
-            *(shorten(facts.number(row.params.get(key, "")), VALUE_WIDTH) for key in params),
+            *(shorten(wording.number(row.metrics.get(key, "")), VALUE_WIDTH) for key in metrics),
+            *(shorten(wording.number(row.params.get(key, "")), VALUE_WIDTH) for key in params),
             shorten(row.note, NOTE_WIDTH),
         ]
         for row in rows

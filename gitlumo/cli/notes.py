@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from gitlumo.cli import facts
+from gitlumo import wording
 from gitlumo.cli.opening import open_here
 from gitlumo.cli.terminal import printable
 from gitlumo.errors import LumoError
@@ -30,6 +30,6 @@ def run(args: argparse.Namespace) -> int:
     if noted.before == noted.after:
         print(printable(f"up to date: {place}"))
     else:
-        print(printable(f"{place}: {facts.count(noted.commits, 'commit')} noted anew"))
+        print(printable(f"{place}: {wording.count(noted.commits, 'commit')} noted anew"))
         print('  (read them with "git log --notes=lumo")')
     return 0

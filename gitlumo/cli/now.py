@@ -11,8 +11,7 @@ from dataclasses import dataclass, field
 from gitlumo import machine, values
 from gitlumo.cli.opening import Opened
 from gitlumo.errors import FormatError, LumoError
-from gitlumo.git import process
-from gitlumo.git.repository import Repository
+from gitlumo.share.distance import Remote, distances
 from gitlumo.store import register
 from gitlumo.store.branch import View
 from gitlumo.store.pending import Pending, last_heard, open_run
@@ -59,23 +58,6 @@ class Problem:
     mend: str
 
 
-@dataclass(frozen=True)
-class Remote:
-    """How far a remote's ledger is, as it was when it was last fetched or pushed; events, None where git cannot count.
-
-    Attributes:
-        name: The remote.
-        ref: Its remote-tracking branch; None: it has no ledger yet, or never was asked.
-        ahead: Events that only the local branch has.
-        behind: Events that only the remote has.
-    """
-
-    name: str
-    ref: str | None
-    ahead: int | None
-    behind: int | None
-
-
 @dataclass
 class Status:
     """What there is to say of a repository now.
@@ -109,7 +91,7 @@ def status_of(opened: Opened, now: float | None = None) -> Status:
     _add_registered(opened, status, now)
     try:
         view = branch.view()
-        status.remotes = list(_remotes(repository, status.tip, view.tips, opened.settings.branch))
+        status.remotes = list(distances(repository, status.tip, view.tips, opened.settings.branch))
         registered = {run.uid for run in register.open_runs(branch.lumo_dir)}
         status.elsewhere += [run for run in _running_in(view, now) if run.uid not in registered]
     except LumoError as error:
@@ -185,22 +167,3 @@ def _run_now(record: Record, name: str, heard: float | None, now: float) -> RunN
     metrics = {key: metric["last"] for key, metric in record.metrics.items() if metric.get("last") is not None}
     host, pid = pinfo.get("host"), pinfo.get("pid")
     return RunNow(name, record.uid, record.state, host, pid, start, ratio, left, heard, metrics)
-
-
-def _remotes(repository: Repository, tip: str | None, tips: dict[str, str], branch: str) -> Iterator[Remote]:
-    prefix = "refs/remotes/"
-    known = {ref.removeprefix(prefix).removesuffix(f"/{branch}"): ref for ref in tips if ref.startswith(prefix)}
-    for name in sorted({*known, *repository.remote_names()}):
-        ref = known.get(name)
-        there = tips[ref] if ref else None
-        yield Remote(name, ref, _events(repository, tip, there), _events(repository, there, tip))
-
-
-def _events(repository: Repository, of: str | None, without: str | None) -> int | None:
-    """How many events are behind one commit and not behind another."""
-    if of is None or of == without:
-        return 0
-    excluded = [f"^{without}"] if without else []
-    args = ["rev-list", "--count", "--grep=^Lumo-Event: ", of, *excluded, "--"]
-    counted = process.run([*repository.git_args, *args], check=False)
-    return int(counted.out) if counted.status == 0 else None

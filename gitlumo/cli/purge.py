@@ -155,8 +155,8 @@ def _clean(ledger: Ledger) -> None:
 
 def _delete(opened: Opened, ledger: Ledger, subject: Subject) -> Iterator[str]:
     """Delete the run's folders on this disk."""
+    from gitlumo import wording
     from gitlumo.beginning import folder_name, roots
-    from gitlumo.cli import facts
     from gitlumo.cli.rm import delete
     from gitlumo.store import register
 
@@ -167,7 +167,7 @@ def _delete(opened: Opened, ledger: Ledger, subject: Subject) -> Iterator[str]:
         for key in ("blob_root", "cache_root", "info_root") if name else ():  # the last one says whose the others are
             folder = os.path.join(places[key], exp_name, name or "")
             if os.path.lexists(folder):
-                yield f"  deleted {folder} ({facts.size(delete(folder, places[key]))})"
+                yield f"  deleted {folder} ({wording.size(delete(folder, places[key]))})"
 
 
 def _holders(ledger: Ledger, subject: Subject, told: list[Past]) -> Iterator[str]:

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from gitlumo.cli import facts
+from gitlumo import wording
 from gitlumo.cli.opening import Opened, open_here
 from gitlumo.cli.terminal import printable, shorten
 from gitlumo.cli.wire import interruptible, show
@@ -121,7 +121,7 @@ class _Approval:
             raise LumoError(
                 "\n".join(
                     [
-                        f"{facts.count(len(leaving.secrets), 'secret')} would leave this machine; nothing was sent",
+                        f"{wording.count(len(leaving.secrets), 'secret')} would leave this machine; nothing was sent",
                         *listed,
                         *([f"  and {more} more"] if more else []),
                         *(["if one of gitleaks' is none, tell it in .gitleaks.toml"] if allow else []),
@@ -139,16 +139,17 @@ def lines(leaving: Leaving, remote: Remote) -> Iterator[str]:
     """What leaves, for people; nothing if there is nothing."""
     if not leaving.objects:
         return
-    runs, events = facts.count(len(leaving.runs), "run"), facts.count(leaving.events, "event")
-    yield f"to {remote.name}: {runs} in {events}, {facts.count(leaving.objects, 'object')}, {facts.size(leaving.size)}"
+    runs, events = wording.count(len(leaving.runs), "run"), wording.count(leaving.events, "event")
+    told = f"{wording.count(leaving.objects, 'object')}, {wording.size(leaving.size)}"
+    yield f"to {remote.name}: {runs} in {events}, {told}"
     subjects = list(leaving.runs.values())
     yield from (f"  {shorten(subject, 100)}" for subject in subjects[:RUNS_SHOWN])
     if len(subjects) > RUNS_SHOWN:
         yield f"  and {len(subjects) - RUNS_SHOWN} more"
     if leaving.code:
-        yield f"  {facts.count(leaving.code, 'commit')} of code that {remote.name} does not have yet"
+        yield f"  {wording.count(leaving.code, 'commit')} of code that {remote.name} does not have yet"
     if leaving.snapshots:
-        yield f"  {facts.count(leaving.snapshots, 'snapshot')} of code that was never committed"
+        yield f"  {wording.count(leaving.snapshots, 'snapshot')} of code that was never committed"
     if leaving.untracked:
         shown = ", ".join(leaving.untracked[:FILES_SHOWN])
         more = len(leaving.untracked) - FILES_SHOWN

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from gitlumo.cli import facts
+from gitlumo import wording
 from gitlumo.cli.opening import Opened, open_here
 from gitlumo.cli.terminal import printable, shorten
 from gitlumo.errors import UsageError
@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
     if args.what and not ranges:
         runs = opened.runs()
         found = [_ran(runs.resolve(name)) for name in args.what]
-        title = f"{facts.count(len(found) - 1, 'run')} beside {_code(found[0].label)}"
+        title = f"{wording.count(len(found) - 1, 'run')} beside {_code(found[0].label)}"
         sections = [section("", found[:1], found[1:] or found[:1])]
     else:
         base, dots, tip = ranges[0].groups() if ranges else (_main(opened), "..", "HEAD")
@@ -156,7 +156,7 @@ def _table(section: Section) -> Iterator[str]:
     if len(directed) > len(metrics):
         yield ""
         more = directed[len(metrics) :]
-        yield f"and {facts.count(len(more), 'more metric')}: {', '.join(map(_code, more))}"
+        yield f"and {wording.count(len(more), 'more metric')}: {', '.join(map(_code, more))}"
 
 
 def _runs(line: Line) -> str:
@@ -173,7 +173,7 @@ def _metric(line: Line, key: str, better: str | None) -> str:
     spread = line.metrics.get(key)
     if spread is None:
         return ""
-    text = facts.number(spread.mean)
+    text = wording.number(spread.mean)
     if spread.deviation is not None:
         text += f" ± {spread.deviation:.2g}"
     if spread.count < len(line.runs):
@@ -200,7 +200,7 @@ def _surroundings(section: Section) -> Iterator[str]:
 
 def _value(value: object) -> str:
     if isinstance(value, (bool, int, float)) or value is None:
-        return facts.number(value)
+        return wording.number(value)
     return _code(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str))
 
 

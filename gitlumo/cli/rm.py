@@ -6,7 +6,7 @@ import argparse
 import os
 import shutil
 
-from gitlumo.cli import facts
+from gitlumo import wording
 from gitlumo.cli.edits import Target, find, say
 from gitlumo.cli.opening import open_here
 from gitlumo.errors import LumoError
@@ -62,7 +62,7 @@ def free_blobs(target: Target, info_root: str, blob_root: str) -> None:
         say(f"{target.label}: keeps nothing on this disk")
         return
     size = delete(folder, blob_root)
-    say(f"{target.label}: freed {facts.size(size)} ({folder}); this cannot be undone")
+    say(f"{target.label}: freed {wording.size(size)} ({folder}); this cannot be undone")
 
 
 def delete(folder: str, root: str) -> int:

@@ -9,8 +9,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from gitlumo import values
-from gitlumo.cli import facts
+from gitlumo import values, wording
 from gitlumo.cli.now import Problem, RunNow, Status, status_of
 from gitlumo.cli.opening import open_here, seconds
 from gitlumo.cli.terminal import CLEAR, Screen, align, printable, screen, shorten
@@ -153,7 +152,7 @@ def _row(run: RunNow, group: str) -> list[str]:
     where = {"running": f"process {run.pid}", "elsewhere": f"on {run.host}" if run.host else ""}.get(group, "")
     share = f"{100 * run.ratio:.0f} %" if run.ratio else ""  # 0: it has not said one
     if group == "running" and run.left is not None:
-        share = f"{share}, {facts.span(run.left)} left"
-    heard = "never heard" if run.heard is None else f"last heard {facts.age(values.time_text(run.heard))}"
-    numbers = " ".join(f"{key}={facts.number(value)}" for key, value in run.metrics.items())
+        share = f"{share}, {wording.span(run.left)} left"
+    heard = "never heard" if run.heard is None else f"last heard {wording.age(values.time_text(run.heard))}"
+    numbers = " ".join(f"{key}={wording.number(value)}" for key, value in run.metrics.items())
     return [run.name, run.state if run.state != RUNNING else "", where, share, heard, numbers]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from gitlumo.cli import facts
+from gitlumo import wording
 from gitlumo.cli.edits import find, say
 from gitlumo.cli.opening import open_here
 from gitlumo.cli.terminal import shorten
@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
     value = shorten(told(gone.kind, gone.value), SHOWN)
     state = "is back" if args.redo else "undone"
     again = "undo" if args.redo else "undo --redo"
-    say(f"{record.name}: {gone.kind} {value} {state} (of {gone.by}, {facts.age(gone.at)})", record.name, again)
+    say(f"{record.name}: {gone.kind} {value} {state} (of {gone.by}, {wording.age(gone.at)})", record.name, again)
     return 0
 
 

@@ -9,8 +9,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from gitlumo import values
-from gitlumo.cli import facts
+from gitlumo import values, wording
 from gitlumo.cli.opening import open_here
 from gitlumo.cli.terminal import align, printable
 from gitlumo.errors import LumoError, UsageError
@@ -124,7 +123,7 @@ def _print(label: str, other: str, verdict: Verdict) -> None:
     print(printable(f"{other} does not give the same as {label}:"))
     rows = [["metric", "", "was", "is"]]
     for one in verdict.differences:
-        rows.append([printable(one.metric), one.what, facts.number(one.then), facts.number(one.now)])
+        rows.append([printable(one.metric), one.what, wording.number(one.then), wording.number(one.now)])
     for line in align(rows, (2, 3)):
         print(f"  {line}")
 

@@ -115,7 +115,11 @@ class Metric:
 
 def fold(lines: Iterable[layout.Line]) -> dict[str, Metric]:
     """The metrics of a history."""
-    metrics: dict[str, Metric] = {}
+    return fold_into({}, lines)
+
+
+def fold_into(metrics: dict[str, Metric], lines: Iterable[layout.Line]) -> dict[str, Metric]:
+    """Add lines to the metrics of those before them; the same dict."""
     for line in lines:
         for key, value in line.numbers.items():
             metric = metrics.get(key)

@@ -1,4 +1,4 @@
-"""A real browser with the network cut: headless Chromium (Debian's), driven by Playwright."""
+"""A real browser with the network cut: headless Chromium (Debian's), driven by Playwright; boards for it to open."""
 
 from __future__ import annotations
 
@@ -8,6 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.benchmarks import ledgers, place
+from tests.board.making import digits
+from tests.board.serving import Served
 
 FLAGS = [
     "--no-sandbox",
@@ -70,3 +74,69 @@ def opened(browser: Any) -> Iterator[Callable[..., Any]]:
     for context in contexts:
         context.close()
     assert not troubles
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory, sealed: Path) -> Path:
+    """The digits example, trained; tests that change it take a copy."""
+    repo = tmp_path_factory.mktemp("trained") / "digits"
+    digits(repo)
+    return repo
+
+
+@pytest.fixture(scope="session")
+def many(tmp_path_factory: pytest.TempPathFactory, sealed: Path) -> Path:
+    """A repository with 2,000 generated runs."""
+    repo = tmp_path_factory.mktemp("many") / "many"
+    place.make(repo)
+    ledgers.write(repo, 2000, until=1_790_000_000.0)
+    return repo
+
+
+@pytest.fixture(scope="module")
+def serve() -> Iterator[Callable[..., Served]]:
+    """``serve(repo, *words, port=0)``: a live board; at the end none of them may have complained."""
+    started: list[Served] = []
+
+    def start(repo: Path, *words: str, port: int = 0) -> Served:
+        started.append(Served(repo, *words, port=port))
+        return started[-1]
+
+    yield start
+    for each in started:
+        each.stop()
+
+
+@pytest.fixture
+def visit(browser: Any) -> Iterator[Callable[..., Any]]:
+    """``visit(url, width=1280, height=800, dark=False, context=None)``: a live board, when it obeys.
+
+    At the end the console must be free of errors and warnings, but for those that a test takes out of ``troubles``.
+    """
+    contexts: list[Any] = []
+
+    def open_page(url: str, width: int = 1280, height: int = 800, dark: bool = False, context: Any = None) -> Any:
+        if context is None:
+            shade = "dark" if dark else "light"
+            context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=shade)
+            contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(30_000)
+        page.on("console", lambda said: troubles.append(said.text) if said.type in ("error", "warning") else None)
+        page.on("pageerror", lambda error: troubles.append(str(error)))
+        page.on("dialog", lambda dialog: (troubles.append(f"a dialog: {dialog.message}"), dialog.dismiss()))
+        page.on("request", lambda asked: None if _is_near(asked.url) else troubles.append(f"asked for {asked.url}"))
+        page.goto(url)
+        page.locator("html.ready").wait_for(state="attached")
+        return page
+
+    troubles: list[str] = []
+    open_page.troubles = troubles  # type: ignore[attr-defined]
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert not troubles
+
+
+def _is_near(url: str) -> bool:
+    return url.startswith(("http://127.0.0.1:", "ws://127.0.0.1:", "data:", "blob:"))

@@ -1,0 +1,100 @@
+"""Parts of the board that are drawn by scripts of ours, which take all that is recorded for text, never for markup."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import param
+from panel.custom import JSComponent
+
+from gitlumo.board import looks
+
+Block = dict[str, Any]
+Field = dict[str, Any]
+Cell = str | dict[str, Any]
+
+
+def _script(name: str) -> str:
+    with open(os.path.join(looks.WEB, name), encoding="utf-8") as source:
+        return source.read()
+
+
+class Part(JSComponent):
+    """What all have in common: their looks."""
+
+    sizing_mode = param.Selector(default="stretch_width", objects=["stretch_width", None])
+    margin = param.Parameter(default=0)
+
+    __abstract = True
+
+    def __init__(self, **params: Any):
+        super().__init__(stylesheets=[looks.sheet("style.css")], **params)
+
+
+class TopBar(Part):
+    """The head of the board."""
+
+    title = param.String()
+    tabs = param.List(doc="Pairs: id, label.")
+    tab = param.String()
+    running = param.Integer()
+    sync = param.String(doc="How far the remotes are, in words.")
+    trouble = param.String(doc="Why the runs cannot be read; empty: they can.")
+    address = param.String(doc="The query of the page's address.")
+    push = param.Boolean(doc="Whether the next address is a new place to go back from.")
+    went = param.Dict(default={}, doc="That the browser went back or forth: query.")
+    key = param.Dict(default={}, doc="A key that means something: what.")
+    dark = param.Boolean()
+    served = param.Boolean(default=True, doc="Whether it has a page of its own.")
+
+    _esm = _script("bar.js")
+
+
+class FilterBox(Part):
+    """The box for an expression."""
+
+    text = param.String()
+    error = param.String()
+    count = param.String()
+    names = param.List(doc="What may be typed: name, what it is.")
+
+    _esm = _script("filter.js")
+
+
+class Settings(Part):
+    """A line of settings.
+
+    A field is ``{id, label, kind}``: ``text`` (``hint``), ``choice`` and ``many`` (``options``: pairs of value and
+    label), ``tick``, ``slider`` (``least``, ``most``, ``step``).
+    """
+
+    fields = param.List()
+    values = param.Dict(default={}, doc="What is set now, by id.")
+    chosen = param.Dict(default={}, doc="What somebody has set, by id.")
+
+    _esm = _script("form.js")
+
+
+class FactSheet(Part):
+    """A sheet of facts, made of blocks; see ``web/sheet.js`` for their kinds."""
+
+    blocks = param.List()
+    asked = param.Dict(default={}, doc="What was clicked: act, arg.")
+
+    _esm = _script("sheet.js")
+
+
+def heading(text: str) -> Block:
+    """A heading."""
+    return {"kind": "heading", "text": text}
+
+
+def empty(text: str) -> list[Block]:
+    """A sheet that has nothing to show says why."""
+    return [{"kind": "text", "text": text, "look": "empty"}]
+
+
+def failed(text: str) -> list[Block]:
+    """A sheet that cannot be made says why."""
+    return [{"kind": "code", "text": text, "look": "error"}]

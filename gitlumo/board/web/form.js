@@ -1,0 +1,112 @@
+// A line of settings: texts, choices, ticks, sliders, and menus of ticks.
+const WAIT = 250;
+
+export function render({ model, el }) {
+  const form = node("div", "form");
+  el.append(form);
+  const shown = new Map();  // id of a field: how it takes a value
+  let drawn = "";
+
+  const put = (id, value) => { model.chosen = { [id]: value, n: Date.now() + Math.random() }; };
+
+  function draw() {
+    const now = JSON.stringify(model.fields);
+    if (now !== drawn) {
+      const open = new Set([...form.querySelectorAll("details[open]")].map((each) => each.dataset.id));
+      drawn = now;
+      shown.clear();
+      form.replaceChildren(...model.fields.map((field) => {
+        const made = (MADE[field.kind] ?? text)(field, (value) => put(field.id, value), shown);
+        if (made.dataset && open.has(field.id)) made.open = true;
+        return made;
+      }));
+    }
+    for (const [id, take] of shown) take(model.values[id]);
+  }
+  model.on("fields", draw);
+  model.on("values", draw);
+  draw();
+  const outside = (event) => {
+    for (const each of form.querySelectorAll("details[open]")) if (!event.composedPath().includes(each)) each.open = false;
+  };
+  document.addEventListener("pointerdown", outside);
+  model.on("remove", () => document.removeEventListener("pointerdown", outside));
+}
+
+function node(tag, name) {
+  const made = document.createElement(tag);
+  if (name) made.className = name;
+  return made;
+}
+
+function labelled(field, control, after) {
+  const label = node("label");
+  label.append(document.createTextNode(field.label), control, ...(after ? [after] : []));
+  control.dataset.id = field.id;
+  return label;
+}
+
+function text(field, put, shown) {
+  const input = node("input");
+  input.type = "text";
+  input.placeholder = field.hint ?? "";
+  let timer = 0;
+  input.oninput = () => { clearTimeout(timer); timer = setTimeout(() => put(input.value), WAIT); };
+  shown.set(field.id, (value) => { if (input.getRootNode().activeElement !== input) input.value = value ?? ""; });
+  return labelled(field, input);
+}
+
+const MADE = {
+  text,
+  choice(field, put, shown) {
+    const select = node("select");
+    for (const [value, label] of field.options) {
+      const option = node("option");
+      option.value = value;
+      option.textContent = label;
+      select.append(option);
+    }
+    select.onchange = () => put(select.value);
+    shown.set(field.id, (value) => { select.value = value ?? ""; });
+    return labelled(field, select);
+  },
+  tick(field, put, shown) {
+    const input = node("input");
+    input.type = "checkbox";
+    input.onchange = () => put(input.checked);
+    shown.set(field.id, (value) => { input.checked = Boolean(value); });
+    const label = labelled(field, input);
+    label.prepend(input);
+    return label;
+  },
+  slider(field, put, shown) {
+    const input = node("input"), told = node("span", "quiet");
+    Object.assign(input, { type: "range", min: field.least, max: field.most, step: field.step });
+    let timer = 0;
+    input.oninput = () => {
+      told.textContent = Number(input.value) ? input.value : "off";
+      clearTimeout(timer);
+      timer = setTimeout(() => put(Number(input.value)), WAIT);
+    };
+    shown.set(field.id, (value) => { input.value = value ?? 0; told.textContent = value ? String(value) : "off"; });
+    return labelled(field, input, told);
+  },
+  many(field, put, shown) {
+    const details = node("details"), summary = node("summary"), menu = node("div");
+    details.dataset.id = field.id;
+    summary.textContent = field.label;
+    const boxes = field.options.map(([value, label]) => {
+      const line = node("label"), box = node("input");
+      box.type = "checkbox";
+      box.value = value;
+      box.onchange = () => put(boxes.filter((each) => each.checked).map((each) => each.value));
+      line.append(box, document.createTextNode(label));
+      menu.append(line);
+      return box;
+    });
+    details.append(summary, menu);
+    details.onkeydown = (event) => { if (event.key === "Escape") { details.open = false; summary.focus(); event.stopPropagation(); } };
+    shown.set(field.id, (value) => { for (const box of boxes) box.checked = (value ?? []).includes(box.value); });
+    return details;
+  },
+};

@@ -1,0 +1,126 @@
+"""Live boards that tests start, ask and look at."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+STARTS_WITHIN = 60.0  # seconds, on a busy machine
+
+
+class Served:
+    """``git lumo board`` in a process of its own.
+
+    Attributes:
+        url: What it printed.
+        port: Where it listens.
+        token: Its token.
+    """
+
+    def __init__(self, repo: Path, *words: str, port: int = 0):
+        command = [sys.executable, "-m", "gitlumo", "board", "--no-open", "--port", str(port), *words]
+        self._said = open(repo / ".git/board-said", "a+", encoding="utf-8")  # noqa: SIM115
+        self.process = subprocess.Popen(command, cwd=repo, stdout=subprocess.PIPE, stderr=self._said, text=True)
+        assert self.process.stdout
+        self.url = self.process.stdout.readline().strip()
+        assert self.url, self.said()
+        parts = urlsplit(self.url)
+        self.port = parts.port or 0
+        self.token = parse_qs(parts.query)["token"][0]
+
+    def said(self) -> str:
+        """All that it has said on standard error."""
+        self._said.flush()
+        self._said.seek(0)
+        return self._said.read()
+
+    def stop(self) -> None:
+        """End it, as Ctrl-C does."""
+        if self.process.poll() is None:
+            self.process.terminate()
+        self.process.wait(10)
+        if self.process.stdout:
+            self.process.stdout.close()
+        said = self.said()
+        self._said.close()
+        assert "Traceback" not in said, said
+        assert "ERROR" not in said, said
+
+    @property
+    def cookie(self) -> dict[str, str]:
+        """What a browser that was let in sends."""
+        return {"Cookie": f"gitlumo-board-{self.port}={self.token}"}
+
+    def ask(self, path: str, method: str = "GET", host: str | None = None, **headers: str) -> http.client.HTTPResponse:
+        """One request as it is given; the answer has been read into ``body``."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=STARTS_WITHIN)
+        connection.putrequest(method, path, skip_host=True, skip_accept_encoding=True)
+        connection.putheader("Host", host if host is not None else f"127.0.0.1:{self.port}")
+        for name, value in headers.items():
+            connection.putheader(name.replace("_", "-"), value)
+        connection.endheaders()
+        answer = connection.getresponse()
+        answer.body = b"" if answer.status == 101 else answer.read()  # type: ignore[attr-defined]
+        connection.close()
+        return answer
+
+    def memory(self) -> float:
+        """How much it holds, in MB (Linux)."""
+        with open(f"/proc/{self.process.pid}/status", encoding="ascii") as source:
+            return next(int(line.split()[1]) / 1024 for line in source if line.startswith("VmRSS"))
+
+
+def wait(page: Any, expression: str, seconds: float = 20.0) -> Any:
+    """Wait until an expression is true in a page, and give its value."""
+    end = time.monotonic() + seconds
+    while not (value := page.evaluate(expression)):
+        assert time.monotonic() < end, f"never true: {expression}"
+        page.wait_for_timeout(30)
+    return value
+
+
+def names(page: Any) -> list[str]:
+    """The runs of the table, as far as they are drawn."""
+    found: list[str] = page.locator(".tabulator-cell[tabulator-field=c0]").all_inner_texts()
+    return found
+
+
+def tick(page: Any, *places: int) -> None:
+    """Tick runs of the table."""
+    for place in places:
+        page.locator(".tabulator-row input[type=checkbox]").nth(place).click()
+        page.wait_for_timeout(150)
+
+
+def tab(page: Any, name: str) -> None:
+    """Look at something else."""
+    page.get_by_role("tab", name=name).click()
+    page.locator(f"[role=tab][aria-selected=true]:text-is('{name}')").wait_for()
+
+
+MODELS = "(Bokeh.documents[0] ? [...Bokeh.documents[0]._all_models.values()] : [])"
+
+
+def drawn(page: Any) -> list[tuple[str, int]]:
+    """Title of each figure of curves that is on the page, and how many lines it has."""
+    script = f"""{MODELS}.filter((m) => m.type === 'Figure' || m.type === 'Plot').map((plot) => [
+        plot.title.text, plot.renderers.filter((r) => r.glyph && r.glyph.type === 'Line').length])"""
+    return [(title, count) for title, count in page.evaluate(script) if title]
+
+
+def points(page: Any) -> int:
+    """How many points all lines on the page have."""
+    script = f"""{MODELS}.filter((m) => m.type === 'GlyphRenderer' && m.glyph.type === 'Line')
+        .reduce((sum, r) => sum + (r.data_source.get_length() ?? 0), 0)"""
+    return int(page.evaluate(script))
+
+
+def environment() -> dict[str, str]:
+    """For scripts that record."""
+    return {**os.environ, "PYTHONUNBUFFERED": "1"}
