@@ -62,7 +62,7 @@ def columns_of(rows: Sequence[Mapping[str, Any]], more: Sequence[str] = ()) -> l
     seen: dict[str, set[str]] = {}
     for row in rows:
         for name, value in row.items():
-            if value is not None and len(kinds := seen.setdefault(name, set())) < 2:
+            if not is_missing(value) and len(kinds := seen.setdefault(name, set())) < 2:
                 kinds.add(f"{type(value).__name__} {value!r}")
     differing = {name for name, kinds in seen.items() if len(kinds) > 1}
     metrics = [name for name in sorted(seen) if name.startswith(METRICS) and not columns.base_of(name)]

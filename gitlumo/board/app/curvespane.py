@@ -56,12 +56,12 @@ class CurvesPane:
         self._drawn: dict[str, Drawn] = {}
         self._made_for: Any = None
         self._zooming: Any = None
-        self._form.param.watch(self._set, "chosen")
+        self._form.on_choice(self._set)
 
     # What is set
 
-    def _set(self, event: Any) -> None:
-        given = {key: value for key, value in event.new.items() if key in _SET}
+    def _set(self, chosen: dict[str, Any]) -> None:
+        given = {key: value for key, value in chosen.items() if key in _SET}
         if "smooth" in given:
             given["smooth"] = min(0.99, max(0.0, float(given["smooth"] or 0)))
         self._context.view.param.update(**given)
