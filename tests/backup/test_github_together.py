@@ -145,6 +145,7 @@ def test_many_times(github, clones, tmp_path, fsck):
         meet(clones)
         for clone in clones:
             assert len(backups.backup_edits(clone)[exp.uid]) == 1
+        assert backup_again(clones) == 0
         github.requests.clear()
         at_once(github, clones)
         assert backups.writes(github) == []
