@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import importlib.util
+import logging
 import os
 import secrets
 import socket
@@ -19,6 +20,7 @@ from tornado.httpserver import HTTPServer
 from tornado.ioloop import IOLoop
 from tornado.routing import Router
 from tornado.web import Application, RequestHandler, StaticFileHandler
+from tornado.websocket import WebSocketClosedError
 
 from gitlumo.board import gate, looks
 from gitlumo.board.firstpage import First, first, title_of
@@ -105,6 +107,7 @@ class Server:
         asyncio.run(self._run(show))
 
     async def _run(self, show: bool) -> None:
+        _be_quiet(asyncio.get_running_loop())
         server = HTTPServer(self._gate)
         server.add_sockets(self._sockets)
         self._loop = IOLoop.current()
@@ -256,6 +259,18 @@ class _Open(_Asked):
             self.finish(failed)
             return
         self.finish(await self.server.opener.open(self.request))
+
+
+def _be_quiet(loop: asyncio.AbstractEventLoop) -> None:
+    """A page that was closed while something was sent to it is no error, and a refused request is not our user's."""
+
+    def failed(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        if not isinstance(context.get("exception"), WebSocketClosedError):
+            loop.default_exception_handler(context)
+
+    loop.set_exception_handler(failed)
+    for name in ("bokeh.server.views.ws", "tornado.access"):
+        logging.getLogger(name).setLevel(logging.ERROR)
 
 
 def scripts() -> list[str]:

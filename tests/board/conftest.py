@@ -87,7 +87,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory, sealed: Path) -> Path:
 def many(tmp_path_factory: pytest.TempPathFactory, sealed: Path) -> Path:
     """A repository with 2,000 generated runs."""
     repo = tmp_path_factory.mktemp("many") / "many"
-    place.make(repo)
+    place.repository(repo)
     ledgers.write(repo, 2000, until=1_790_000_000.0)
     return repo
 

@@ -21,10 +21,12 @@ class Served:
         url: What it printed.
         port: Where it listens.
         token: Its token.
+        repo: Whose it is.
     """
 
     def __init__(self, repo: Path, *words: str, port: int = 0):
         command = [sys.executable, "-m", "gitlumo", "board", "--no-open", "--port", str(port), *words]
+        self.repo = repo
         self._said = open(repo / ".git/board-said", "a+", encoding="utf-8")  # noqa: SIM115
         self.process = subprocess.Popen(command, cwd=repo, stdout=subprocess.PIPE, stderr=self._said, text=True)
         assert self.process.stdout
@@ -104,20 +106,26 @@ def tab(page: Any, name: str) -> None:
     page.locator(f"[role=tab][aria-selected=true]:text-is('{name}')").wait_for()
 
 
-MODELS = "(Bokeh.documents[0] ? [...Bokeh.documents[0]._all_models.values()] : [])"
-
-
 def drawn(page: Any) -> list[tuple[str, int]]:
     """Title of each figure of curves that is on the page, and how many lines it has."""
-    script = f"""{MODELS}.filter((m) => m.type === 'Figure' || m.type === 'Plot').map((plot) => [
-        plot.title.text, plot.renderers.filter((r) => r.glyph && r.glyph.type === 'Line').length])"""
-    return [(title, count) for title, count in page.evaluate(script) if title]
+    script = """[...Bokeh.index.query((view) => view.model.type === 'Figure')].map(({ model }) => [
+        model.title.text, model.renderers.filter((each) => each.glyph?.type === 'Line').length])"""
+    return [(title, count) for title, count in page.evaluate(script)]
+
+
+def until_drawn(page: Any, figures: list[tuple[str, int]], seconds: float = 20.0) -> None:
+    """Wait until these figures of curves are on the page, and no others."""
+    end = time.monotonic() + seconds
+    while (there := drawn(page)) != figures:
+        assert time.monotonic() < end, there
+        page.wait_for_timeout(50)
 
 
 def points(page: Any) -> int:
     """How many points all lines on the page have."""
-    script = f"""{MODELS}.filter((m) => m.type === 'GlyphRenderer' && m.glyph.type === 'Line')
-        .reduce((sum, r) => sum + (r.data_source.get_length() ?? 0), 0)"""
+    script = """[...Bokeh.index.query((view) => view.model.type === 'Figure')]
+        .flatMap(({ model }) => model.renderers.filter((each) => each.glyph?.type === 'Line'))
+        .reduce((sum, each) => sum + (each.data_source.get_length() ?? 0), 0)"""
     return int(page.evaluate(script))
 
 

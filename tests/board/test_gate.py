@@ -57,7 +57,9 @@ def test_a_foreign_host_is_refused(board, host):
     assert board.ask("/", host=f"localhost:{board.port}", **board.cookie).status == 200
 
 
-@pytest.mark.parametrize("origin", [None, "null", "http://evil.example", "http://127.0.0.1:1", "https://127.0.0.1:{port}"])
+@pytest.mark.parametrize(
+    "origin", [None, "null", "http://evil.example", "http://127.0.0.1:1", "https://127.0.0.1:{port}"]
+)
 def test_a_websocket_of_another_origin_is_refused(board, origin):
     said = {} if origin is None else {"Origin": origin.format(port=board.port)}
     assert board.ask("/app/ws", **UPGRADE, **board.cookie, **said).status == 403
@@ -83,7 +85,9 @@ def test_only_scripts_of_ours_run_and_none_is_made_of_a_string(board):
     assert re.search(r"script-src 'nonce-[\w-]+' 'strict-dynamic';", policies[0])
 
 
-@pytest.mark.parametrize("path", ["/app", "/app/autoload.js", "/app/metadata", "/static/../../etc/passwd", "/image/ab/x"])
+@pytest.mark.parametrize(
+    "path", ["/app", "/app/autoload.js", "/app/metadata", "/static/../../etc/passwd", "/image/ab/x"]
+)
 def test_nothing_else_of_panel_is_there(board, path):
     assert board.ask("/open?query=", **board.cookie).status == 200  # panel is there
     assert board.ask(path, **board.cookie).status in (403, 404)

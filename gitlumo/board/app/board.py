@@ -156,8 +156,8 @@ class Board:
         bar.param.watch(lambda event: self._shade(event.new), "dark")
         self._sheet.param.watch(lambda event: self._asked(event.new), "asked")
         self._curves.asked(self._asked)
-        self._form.param.watch(lambda event: self._chose(event.new), "chosen")
-        self._chooser.param.watch(lambda event: self._chose(event.new), "chosen")
+        self._form.on_choice(self._chose)
+        self._chooser.on_choice(self._chose)
         view.param.watch(self._changed, [name for name in view.param if name != "name"])
 
     def _changed(self, *events: Any) -> None:

@@ -19,12 +19,12 @@ from gitlumo.board.app.view import RELATIVE, STEP, TIME
 from gitlumo.board.histories import Curve, Curves
 from gitlumo.errors import LumoError
 from gitlumo.store.columns import PARAMS
+from gitlumo.store.record import SYSTEM
 
 FIRST_RUNS = 8  # that are drawn where none is ticked
 MOST_RUNS = 40  # that are drawn at all, and of a mean
 MOST_GROUPED = 200
 MOST_FIGURES = 12
-SYSTEM = "system/"
 _GRID = 1000  # places at which means are taken of curves that have more
 _ZOOM_WAIT = 150  # milliseconds
 _SIDE_BY_SIDE = ":host { display: flex !important; flex-flow: row wrap !important; gap: 4px; padding: 0 8px; }"
@@ -56,12 +56,12 @@ class CurvesPane:
         self._drawn: dict[str, Drawn] = {}
         self._made_for: Any = None
         self._zooming: Any = None
-        self._form.param.watch(self._set, "chosen")
+        self._form.on_choice(self._set)
 
     # What is set
 
-    def _set(self, event: Any) -> None:
-        given = {key: value for key, value in event.new.items() if key in _SET}
+    def _set(self, chosen: dict[str, Any]) -> None:
+        given = {key: value for key, value in chosen.items() if key in _SET}
         if "smooth" in given:
             given["smooth"] = min(0.99, max(0.0, float(given["smooth"] or 0)))
         self._context.view.param.update(**given)

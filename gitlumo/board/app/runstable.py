@@ -54,13 +54,13 @@ class RunsTable(Tabulator):
             margin=0,
             selectable="checkbox",
             show_index=False,
+            movable_columns=True,
             disabled=True,
             theme="simple",
             layout="fit_data",
             stylesheets=[looks.sheet("table.css")],
             configuration={
                 "height": "100%",
-                "movableColumns": True,
                 "rowHeight": 26,
                 "placeholder": "",
                 "columnDefaults": {"minWidth": 18, "tooltip": False, "headerWordWrap": False},
@@ -123,6 +123,9 @@ class RunsTable(Tabulator):
 
     # What panel asks
 
+    def _process_data(self, data: Any) -> None:
+        """What the browser makes of the cells, such as empty columns of its own, is no matter of ours."""
+
     def _get_data(self) -> tuple[pd.DataFrame, dict[str, Any]]:
         if self.value is None:
             return pd.DataFrame(), {}
@@ -151,10 +154,21 @@ def _plain(frame: pd.DataFrame, columns: Sequence[Column]) -> pd.DataFrame:
     """The columns under names of ours."""
     found: dict[str, Any] = {MARK: np.zeros(len(frame), dtype="int8")}
     for i, column in enumerate(columns):
-        found[f"c{i}"] = frame[column.name] if column.name in frame else np.full(len(frame), None, dtype=object)
+        found[f"c{i}"] = _values(frame, column.name)
     made = pd.DataFrame(found, index=frame.index, copy=False)
     made.index.name = "run"
     return made
+
+
+def _values(frame: pd.DataFrame, name: str) -> Any:
+    """A column; times as seconds, which Tabulator has a sorter for."""
+    if name not in frame:
+        return np.full(len(frame), None, dtype=object)
+    series = frame[name]
+    if series.dtype.kind != "M":
+        return series
+    there = series.notna().to_numpy()
+    return np.where(there, series.dt.as_unit("ms").astype("int64").to_numpy() / 1000, np.nan)
 
 
 def _looks(columns: Sequence[Column]) -> dict[str, Any]:

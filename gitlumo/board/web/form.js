@@ -5,9 +5,10 @@ export function render({ model, el }) {
   const form = node("div", "form");
   el.append(form);
   const shown = new Map();  // id of a field: how it takes a value
-  let drawn = "";
+  let drawn = "", count = 0;
 
-  const put = (id, value) => { model.chosen = { [id]: value, n: Date.now() + Math.random() }; };
+  // All that was ever set, each with its number: of two in one moment the server may see the last state only.
+  const put = (id, value) => { model.chosen = { ...model.chosen, [id]: [value, ++count] }; };
 
   function draw() {
     const now = JSON.stringify(model.fields);

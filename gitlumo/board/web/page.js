@@ -2,7 +2,8 @@
 // the server has gone. No data passes through here as markup.
 "use strict";
 
-const PAUSE = 1000;
+const PAUSE = 1000;  // milliseconds between two looks whether the server is back
+const LATEST = 8000;  // when the first rows go, whatever is still missing
 const stored = localStorage.getItem("gitlumo-dark");
 const dark = stored === null ? matchMedia("(prefers-color-scheme: dark)").matches : stored === "1";
 document.documentElement.classList.toggle("dark", dark);
@@ -63,9 +64,10 @@ async function begin() {
   }
   importShim.addImportMap = () => {};  // panel adds an empty one for each part, of which the console would warn
   await Bokeh.embed.embed_items({}, [{ token: session.token, roots, root_ids: session.root_ids }], "/app");
-  const until = performance.now() + 1500;
+  const until = performance.now() + LATEST;
+  const there = () => [".bar", ".filter", ".tabulator-row, .sheet > *, canvas"].every((part) => inside(board, part));
   const look = () => {
-    if (!inside(board, ".tabulator-row") && performance.now() < until) { requestAnimationFrame(look); return; }
+    if (!there() && performance.now() < until) { requestAnimationFrame(look); return; }
     document.getElementById("first").remove();
     document.documentElement.classList.add("ready");
   };
