@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
 from gitlumo import comparison, values
-from gitlumo.board import facts
+from gitlumo.board import code, facts
 from gitlumo.board.curves import Curve, curves
 from gitlumo.errors import FormatError
+from gitlumo.git.objects import Objects, tree_of
 from gitlumo.pixels import KINDS
 from gitlumo.store.record import Record
 from gitlumo.watcher import Row
@@ -53,7 +54,7 @@ class Contents:
 
 def contents(
     rows: Sequence[Row],
-    tree_of: Callable[[str], str | None],
+    objects: Objects,
     points: int | None = None,
     room: int = IMAGES,
 ) -> Contents:
@@ -61,14 +62,15 @@ def contents(
 
     Args:
         rows: The runs, in the order in which they are shown.
-        tree_of: The tree of a commit, None where the commit is not here.
+        objects: Where the runs' code is.
         points: The most points of a curve; None: as many as fit, so that 1,000 runs of five metrics take 5 MB.
         room: How many bytes of images.
     """
     made = Contents(runs=len(rows))
     made.blocks["table"] = _table(rows)
     pool, pictures = _Pool(), _Pictures(room)
-    made.blocks["pages"] = {"runs": [_page(row, tree_of, pool, pictures) for row in rows], "pool": pool.values}
+    made.blocks["pages"] = {"runs": [_page(row, objects, pool, pictures) for row in rows], "pool": pool.values}
+    made.blocks["code"] = _code(objects, made.blocks["pages"], pool)
     made.blocks["images"] = pictures.held
     made.images, made.images_left_out = len(pictures.held), pictures.left_out
     made.points = points or _points(rows)
@@ -148,7 +150,7 @@ class _Pictures:
         return name
 
 
-def _page(row: Row, tree_of: Callable[[str], str | None], pool: _Pool, pictures: _Pictures) -> dict[str, int] | None:
+def _page(row: Row, objects: Objects, pool: _Pool, pictures: _Pictures) -> dict[str, int] | None:
     """All of one run, each property as its place in the pool; None for one that is damaged."""
     record = row.found.record
     try:
@@ -158,9 +160,20 @@ def _page(row: Row, tree_of: Callable[[str], str | None], pool: _Pool, pictures:
     for image in page["images"]:
         image["data"] = pictures.take(record, image["path"])
     commit = compared["code"].get("")
-    tree = tree_of(str(commit)) if commit is not None else None
+    tree = tree_of(objects, str(commit)) if commit is not None else None
     told = {f"compared.{section}": values.encode(held) for section, held in compared.items()}
     return {key: pool.place(value) for key, value in {**page, **told, "tree": tree}.items()}
+
+
+def _code(objects: Objects, pages: Mapping[str, Any], pool: _Pool) -> dict[str, Any]:
+    """The files in which the runs' code differs, and which version of each a tree has, counted from 0; null: none."""
+    places = sorted({page["tree"] for page in pages["runs"] if page is not None})
+    trees = [pool.values[place] for place in places if pool.values[place] is not None]
+    files: dict[str, list[int | None]] = {}
+    for path, ids in code.differing(objects, trees).items():
+        versions = {id: number for number, id in enumerate(dict.fromkeys(id for id in ids if id is not None))}
+        files[path] = [None if id is None else versions[id] for id in ids]
+    return {"trees": trees, "files": files, "all": len(files) < code.MOST_FILES}
 
 
 def _curve(curve: Curve) -> list[Any]:

@@ -91,7 +91,6 @@ def _write(args: argparse.Namespace) -> int:
     from gitlumo.board.export import page
     from gitlumo.cli import asking
     from gitlumo.cli.listing import chosen
-    from gitlumo.git.objects import tree_of
     from gitlumo.rerun.packing import refuse, whole_file
     from gitlumo.watcher import Selection
 
@@ -101,7 +100,7 @@ def _write(args: argparse.Namespace) -> int:
     with Selection(opened.branch, opened.cache_root) as selection:
         shown = asking.keys(args.columns, selection.names())
         rows = list(chosen(selection, asking.wanted(args, opened, selection)))
-        made = contents(rows, lambda commit: tree_of(opened.repository.objects, commit), args.points)
+        made = contents(rows, opened.repository.objects, args.points)
     location = opened.repository.location
     name = os.path.basename(os.path.normpath(location.work_tree or location.common_dir))
     head = {

@@ -162,6 +162,8 @@ def refuse(path: str, force: bool) -> None:
     """
     if os.path.isdir(path) or (os.path.lexists(path) and not force):
         raise LumoError(f"{path} is there already" + ("" if os.path.isdir(path) else "; --force writes over it"))
+    if os.path.lexists(path) and not os.path.isfile(path) and not os.path.islink(path):  # /dev/null would be replaced
+        raise LumoError(f"{path} is no regular file, and is not replaced by one; -: standard output")
 
 
 def _nameless(folder: str) -> int | None:

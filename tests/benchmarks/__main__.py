@@ -14,6 +14,7 @@ from typing import Any
 from tests.benchmarks import (
     again,
     asking,
+    boards,
     listing,
     metrics,
     place,
@@ -44,6 +45,7 @@ CASES: dict[str, Callable[[Path, bool], list[Figure]]] = {
     "worktree": worktrees.worktree,
     "running": running.running,
     "rerun": again.again,
+    "board": boards.boards,
 }
 
 

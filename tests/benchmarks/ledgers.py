@@ -46,7 +46,8 @@ def write(
     *,
     exp_names: Sequence[str] = EXP_NAMES,
     days: int = 30,
-    steps: int = 20,
+    steps: int | Sequence[int] = 20,
+    metrics: int = 2,
     until: float | None = None,
     seed: int = 1,
 ) -> list[str]:
@@ -57,7 +58,8 @@ def write(
         runs: How many.
         exp_names: Taken in turn.
         days: On how many days, the last of which is that of ``until``.
-        steps: Lines of history a run; 0: none, and no metrics.
+        steps: Lines of history a run; 0: none, and no metrics; of several numbers each run takes one.
+        metrics: How many a line has, at least ``loss`` and ``acc``.
         until: When the last run started, in seconds since 1970; None: now.
         seed: Equal arguments give equal ledgers.
 
@@ -74,7 +76,7 @@ def write(
     with importing.stdin as out:
         stamp = f"{layout.IDENTITY} {layout.ROOT_TIME} +0000"
         out.write(_commit(stamp, layout.ROOT_MESSAGE))
-        for run in make(runs, head, exp_names, days, steps, last, seed):
+        for run in make(runs, head, exp_names, days, steps, metrics, last, seed):
             names.append(run.test_name)
             out.write(_event(run, "start", run.start, run.begun, run.params, "running", head))
             best = record.best_facts(run.metrics)
@@ -108,7 +110,14 @@ def _data(data: bytes) -> bytes:
 
 
 def make(
-    runs: int, head: str, exp_names: Sequence[str], days: int, steps: int, last: float, seed: int
+    runs: int,
+    head: str,
+    exp_names: Sequence[str],
+    days: int,
+    steps: int | Sequence[int],
+    metrics: int,
+    last: float,
+    seed: int,
 ) -> Iterator[Made]:
     """The runs of a ledger, oldest first."""
     dice = random.Random(seed)
@@ -125,10 +134,13 @@ def make(
         tail = "".join(dice.choices("0123456789abcdefghijklmnopqrstuvwxyz", k=4))
         test_name = f"{date}.{counts[exp_name, date]:03d}.{tail}t"
         counts[exp_name, date] += 1
-        yield _run(exp_name, test_name, start, shared, steps, dice)
+        lines = steps if isinstance(steps, int) else dice.choice(steps)
+        yield _run(exp_name, test_name, start, shared, lines, metrics, dice)
 
 
-def _run(exp_name: str, test_name: str, start: float, shared: FILES, steps: int, dice: random.Random) -> Made:
+def _run(
+    exp_name: str, test_name: str, start: float, shared: FILES, steps: int, count: int, dice: random.Random
+) -> Made:
     uid = f"{dice.getrandbits(128):032x}"
     took = round(dice.uniform(1, 600), 3)
     fate = dice.choices(["finished", "failed", "killed"], [90, 7, 3])[0]
@@ -148,7 +160,7 @@ def _run(exp_name: str, test_name: str, start: float, shared: FILES, steps: int,
     }
     if dice.random() < 0.2:
         begun |= {"note.md": b"a try with a lower rate\n", "info/tags.json": values.to_bytes(["baseline", "paper"])}
-    lines = _curve(steps, took, dice)
+    lines = _curve(steps, count, took, dice)
     end = _progress(start, start + took, 4) | {"end": values.time_text(start + took), "end_code": 0}
     if fate == "finished":
         end |= {"finished": True, "ratio": 1.0}
@@ -180,12 +192,13 @@ def _progress(start: float, now: float, seq: int) -> dict[str, Any]:
     }
 
 
-def _curve(steps: int, took: float, dice: random.Random) -> list[layout.Line]:
-    """A loss that falls and an accuracy, of which the greatest is the best, that rises."""
+def _curve(steps: int, count: int, took: float, dice: random.Random) -> list[layout.Line]:
+    """A loss that falls and an accuracy, of which the greatest is the best, that rises; more metrics are noise."""
     lines = []
     for step in range(steps):
         loss = 2.3 / (1 + step / 3) + dice.gauss(0, 0.02)
         numbers = {"acc": 1 - loss / 2.5, "loss": loss}
+        numbers |= {f"layer_{i}/norm": dice.gauss(i, 0.1) for i in range(count - len(numbers))}
         lines.append(layout.Line(step, round(took * step / steps, 3), numbers, "max", {}))
     return lines
 

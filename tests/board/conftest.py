@@ -53,6 +53,7 @@ def opened(browser: Any) -> Iterator[Callable[..., Any]]:
         )
         contexts.append(context)
         page = context.new_page()
+        page.set_default_timeout(60_000)  # on a machine that is busy with other tests
 
         def route(asked: Any) -> None:
             if asked.request.url.startswith("file:"):
@@ -66,7 +67,7 @@ def opened(browser: Any) -> Iterator[Callable[..., Any]]:
         page.on("pageerror", lambda error: troubles.append(str(error)))
         page.on("dialog", lambda dialog: troubles.append(f"a dialog: {dialog.message}"))
         page.goto(path.resolve().as_uri() + fragment)
-        page.wait_for_selector(READY, timeout=20_000)
+        page.wait_for_selector(READY, timeout=60_000)
         return page
 
     yield open_page

@@ -28,7 +28,7 @@ def digits(repo: Path) -> None:
     subprocess.run(["git", "add", "."], cwd=repo, check=True)
     subprocess.run(["git", "commit", "--quiet", "--message", "Train a classifier of digits"], cwd=repo, check=True)
     for training in TRAININGS:
-        command = [sys.executable, "train.py", "--scan", "demo", "--epochs", "6", *training.split()]
+        command = ["python", "train.py", "--scan", "demo", "--epochs", "6", *training.split()]
         subprocess.run(command, cwd=repo, capture_output=True, check=False)  # the last one is to fail
 
 
@@ -40,7 +40,7 @@ def board(repo: Path, *words: str) -> Path:
     return path
 
 
-def until(page: Any, expression: str, seconds: float = 20.0) -> None:
+def until(page: Any, expression: str, seconds: float = 60.0) -> None:
     """Wait until an expression is true in a page; Playwright's own wait needs eval, which the page forbids."""
     end = time.monotonic() + seconds
     while not page.evaluate(expression):

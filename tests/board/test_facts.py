@@ -8,7 +8,7 @@ import math
 import pytest
 
 import gitlumo
-from gitlumo.board import facts, palette
+from gitlumo.board import code, facts, palette
 from gitlumo.git.objects import tree_of
 from gitlumo.store import layout
 from gitlumo.watcher import Watcher
@@ -112,3 +112,27 @@ def test_images_are_found_by_their_names_alone():
     name = layout.image_name(5, PNG, ".png")
     found = facts.images([f"images/a/{name}", "images/a/other.png", f"images/a/b/{name}", f"x/images/a/{name}"])
     assert found == [{"key": "a", "step": 5, "path": f"images/a/{name}"}]
+
+
+def test_files_in_which_code_differs(repo, git):
+    def tree(**files):
+        git("read-tree", "--empty")
+        for path, text in files.items():
+            blob = git("hash-object", "-w", "--stdin", input=text)
+            git("update-index", "--add", "--cacheinfo", f"100644,{blob},{path.replace('__', '/')}")
+        return git("write-tree")
+
+    one = tree(a="1", src__b="2", src__deep__c="3")
+    two = tree(a="1", src__b="4", new__d="5")
+    three = tree(a="1", src="now a file", new__d="5")
+    objects = Watcher()._repository.objects
+    found = code.differing(objects, [one, two, three])
+    assert list(found) == ["new/d", "src", "src/b", "src/deep/c"]
+    assert [[id is not None for id in ids] for ids in found.values()] == [
+        [False, True, True],
+        [False, False, True],
+        [True, True, False],
+        [True, False, False],
+    ]
+    assert code.differing(objects, [one, one]) == code.differing(objects, [one]) == code.differing(objects, []) == {}
+    assert code.differing(objects, [one, "0" * 40]) == {}

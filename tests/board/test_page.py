@@ -1,7 +1,11 @@
-"""The static board in a browser: every control is used, on the runs of the digits example."""
+"""The static board in a browser: every control is used, on the runs of the digits example.
+
+The documentation's pictures: ``GITLUMO_PICTURES=docs/images python -m pytest tests/board/test_page.py -k picture``
+"""
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -10,6 +14,8 @@ import pytest
 from tests.backup.emulator import installed
 from tests.board.making import TRAININGS, board, digits, until
 
+PICTURES = os.environ.get("GITLUMO_PICTURES")
+PICTURES = os.path.abspath(PICTURES) if PICTURES else None
 SERIOUS = ("serious", "critical")
 
 
@@ -94,7 +100,7 @@ def test_filtering(page_file, opened):
     page.focus("#filter")
     page.keyboard.press("Escape")
     assert len(rows(page)) == 6
-    assert fragment(page) == "#"
+    assert fragment(page) == ""
 
 
 def test_columns(page_file, opened):
@@ -348,3 +354,22 @@ def test_nothing_is_wider_than_the_window(page_file, opened, width):
     page.click("#table tbody th button >> nth=1")
     page.wait_for_selector("#details section")
     assert page.evaluate("document.querySelector('#details').scrollWidth") <= width
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_a_picture_for_the_documentation(page_file, opened, tmp_path, dark):
+    page = opened(page_file, "#smooth=0.3" if dark else "", height=760 if not dark else 560, dark=dark)
+    drawn(page)
+    if dark:
+        page.fill("#filter", "model = mlp")
+        until(page, "document.querySelector('#count').textContent.startsWith('3 of 6')")
+        page.click("#select-shown")
+        page.click("#tab-compare")
+        page.wait_for_selector("#compare table")
+    page.mouse.move(0, 0)
+    page.evaluate("document.activeElement.blur()")
+    page.wait_for_timeout(300)
+    path = Path(PICTURES or tmp_path, "board-compare.png" if dark else "board.png")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=path)
+    assert path.stat().st_size > 20_000

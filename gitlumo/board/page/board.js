@@ -138,7 +138,7 @@ const start = async () => {
     byId("legend").replaceChildren(...made.lines.map((line) => legend(line)));
     const whose = selected.length ? "" : view.group.length ? "No run is selected: all that are listed are drawn. " : `No run is selected: the first ${made.lines.length} of the table are drawn. `;
     const left = made.left ? `${made.left} more are not drawn: a picture has ${DRAWN} lines at most; select fewer runs, or group them. ` : "";
-    const thin = made.thinned ? `${made.thinned} of ${plural(made.curves, "curve")} thinned. ` : "";
+    const thin = made.thinned ? `${made.thinned.toLocaleString("en")} of ${plural(made.curves, "curve")} thinned. ` : "";
     byId("drawn").textContent = made.lines.length ? `${whose}${left}${thin}` : "";
     if (!made.wanted.length) byId("charts").replaceChildren(make("p.empty", {}, made.there.length ? `No metric is like ${view.metrics}; there are: ${made.there.slice(0, 20).join(", ")}.` : made.lines.length ? "These runs have logged no metric." : "There is nothing to draw."));
   };
@@ -222,6 +222,7 @@ const start = async () => {
   });
   theme.changed = pictures;
   all();
+  performance.mark("table");
   document.documentElement.dataset.ready = "table";
 };
 

@@ -4,6 +4,8 @@
 const DRAWN = 40; // curves in a picture
 const WITHOUT_CHOICE = 10; // runs that are drawn where none is selected
 const HEIGHT = 210;
+const REACH = 8; // pixels beside the cursor in which points are looked for
+const FARTHEST = 60; // pixels from the cursor to a point
 const DASHES = [[], [7, 3], [2, 3], [9, 3, 2, 3]];
 const X_NAMES = { step: "step", relative: "time since the run's start", time: "time" };
 
@@ -100,9 +102,11 @@ class Chart {
     }
     const { xs, mean, low, high, count } = meanOf(every);
     const shown = drawable(xs, mean.map((value) => value ?? NaN), logX, logY);
+    const floor = every.reduce((least, [, ys]) => ys.reduce((held, y) => (y > 0 && y < held ? y : held), least), Infinity); // a band that goes below 0 ends there on a log axis
+    const edge = logY && floor < Infinity ? low.map((value) => (value !== null && value <= 0 ? floor : value)) : low;
     const keep = (values) => drawable(xs, values.map((value) => value ?? NaN), logX, logY).ys;
     const marks = every.flatMap(([own, ys]) => own.map((at, i) => [at, ys[i]])).filter(([at, y]) => !Number.isFinite(y) && !(logX && at <= 0));
-    return { line, ...shown, marks, low: keep(low), high: keep(high), counts: count };
+    return { line, ...shown, marks, low: keep(edge), high: keep(high), counts: count };
   }
 
   begin() {
@@ -213,16 +217,16 @@ class Chart {
     const { left, top } = plot.cursor;
     this.tip.hidden = true;
     if (left === undefined || left < 0 || top < 0 || !plot.over.matches(":hover")) return;
-    const x = plot.posToVal(left, "x");
+    const [from, to] = [left - REACH, left + REACH].map((at) => plot.posToVal(at, "x"));
     let best = null;
     for (const each of this.series) {
-      for (const at of around(each.xs, x)) {
+      for (let at = Math.max(0, placeOf(each.xs, from) - 1); at < each.xs.length && (at === 0 || each.xs[at - 1] <= to); at++) {
         if (each.ys[at] === null) continue;
         const far = Math.hypot(plot.valToPos(each.xs[at], "x") - left, plot.valToPos(each.ys[at], "y") - top);
         if (best === null || far < best.far) best = { far, each, at };
       }
     }
-    if (best === null || best.far > 60) return;
+    if (best === null || best.far > FARTHEST) return;
     const { each, at } = best;
     const where = view.x === "time" && !each.line.group ? moment(each.xs[at]) : view.x === "step" ? `step ${digits(each.xs[at], 6)}` : span(each.xs[at]);
     const spread = each.low && each.counts[at] > 1 ? ` ± ${digits((each.high[at] ?? each.ys[at]) - each.ys[at], 2)} of ${each.counts[at]}` : "";
@@ -246,15 +250,15 @@ class Chart {
   }
 }
 
-/** The places in ascending numbers next to a value. */
-const around = (xs, x) => {
+/** The first place in ascending numbers that is not below a value. */
+const placeOf = (xs, x) => {
   let [low, high] = [0, xs.length];
   while (low < high) {
     const middle = (low + high) >> 1;
     if (xs[middle] < x) low = middle + 1;
     else high = middle;
   }
-  return [low - 2, low - 1, low, low + 1].filter((at) => at >= 0 && at < xs.length);
+  return low;
 };
 
 /** What changes how curves are drawn. */

@@ -2,6 +2,7 @@
 // compare.js: in what 2 to 6 runs differ (gitlumo/comparison.py). What is equal in all of them is left out.
 
 const MOST_COMPARED = 6;
+const MOST_FILES = 60;
 const SECTIONS = ["params", "metrics", "lock", "environment", "command", "code"];
 
 /** The differences of some runs' pages: section, key, and each run's value; undefined where it has none. */
@@ -17,6 +18,13 @@ const differences = (pages) => {
     }
   }
   return found;
+};
+
+/** In which files the code of some runs differs, and which version each has. */
+const filesApart = ({ trees, files }, pages) => {
+  const places = pages.map((page) => trees.indexOf(page.get("tree")));
+  if (places.includes(-1)) return [];
+  return Object.entries(files).map(([path, versions]) => [path, places.map((place) => versions[place])]).filter(([, own]) => own.some((version) => version !== own[0]));
 };
 
 /** Which value of a metric is the better one, if the runs agree on that. */
@@ -55,7 +63,7 @@ class Comparison {
       return;
     }
     this.place.replaceChildren(make("p.empty", {}, "Unpacking the runs …"));
-    const pages = await Promise.all(chosen.map((run) => this.runs.page(run.i)));
+    const [code, ...pages] = await Promise.all([this.runs.code(""), ...chosen.map((run) => this.runs.page(run.i))]);
     if (turn !== this.turn) return;
     const damaged = chosen.filter((_, i) => pages[i] === null);
     if (damaged.length) {
@@ -64,18 +72,30 @@ class Comparison {
     }
     const found = differences(pages);
     const heads = chosen.map((run) => make("th", { scope: "col" }, make("button.quiet.run", { type: "button", title: run.label, onclick: () => this.open(run) }, swatch(run.colour), make("span", {}, run.label))));
+    const files = filesApart(code, pages);
     const parts = SECTIONS.flatMap((section) => {
       const own = found.filter((each) => each.section === section);
-      return own.length ? [make("tbody", {}, make("tr.section", {}, make("th", { scope: "rowgroup", colSpan: chosen.length + 1 }, section)), ...own.map((each) => this.row(each)))] : [];
+      return own.length ? [make("tbody", {}, make("tr.section", {}, make("th", { scope: "rowgroup", colSpan: chosen.length + 1 }, section)), ...own.map((each) => this.row(each)), ...(section === "code" ? this.files(files, code.all, chosen.length) : []))] : [];
     });
     const names = chosen.map((run) => quoted(run.label)).join(" ");
     const table = make("table.compare", {}, make("thead", {}, make("tr", {}, make("td"), ...heads)), ...parts);
-    const code = found.some((each) => each.section === "code");
+    const changed = found.some((each) => each.section === "code");
     this.place.replaceChildren(
       make("div.scroll.wide", { tabIndex: 0, role: "region", "aria-label": "In what the selected runs differ" }, found.length ? table : make("p.empty", {}, "These runs differ in nothing that is compared: parameters, metrics, packages, environment, command, code.")),
       make("p.muted", {}, "What is equal in all of them is left out."),
-      command(`git lumo diff ${names}${code ? " --code" : ""}`, code ? "how the code differs, as a patch; the code itself is not in this page" : "the same in a terminal"),
+      command(`git lumo diff ${names}${changed ? " --code" : ""}`, changed ? "how the code differs, as a patch; the code itself is not in this page" : "the same in a terminal"),
     );
+  }
+
+  /** The files of the code, with letters for their versions. */
+  files(files, all, width) {
+    const rows = files.slice(0, MOST_FILES).map(([path, versions]) => {
+      const known = [...new Set(versions.filter((version) => version !== null))];
+      return make("tr", {}, make("th.file", { scope: "row", title: path }, path), ...versions.map((version) => make("td", {}, version === null ? "–" : `version ${"ABCDEF"[known.indexOf(version)]}`)));
+    });
+    const more = files.length - rows.length;
+    const rest = [more > 0 ? `and ${plural(more, "more file")}` : "", all ? "" : "perhaps others: more files differ than this page holds"].filter(Boolean).join(", ");
+    return rest ? [...rows, make("tr", {}, make("td.muted", { colSpan: width + 1 }, rest))] : rows;
   }
 
   row({ section, key, values, better }) {

@@ -39,6 +39,7 @@ class Runs {
     this.known = new Columns(this.columns);
     this.texts = once((i) => this._words(i));
     this.pages = once(() => unpack("pages"));
+    this.code = once(() => unpack("code"));
     this.images = once(() => unpack("images"));
     this._block = once((number) => unpack(`curves-${number}`));
     this._curves = once((i) => this._read(i));

@@ -84,7 +84,7 @@ class Details {
       ["in", execute.get("cwd") ? `${exactly(execute.get("cwd"))} of ${exactly(execute.get("repo") ?? "a bare repository")}` : ""],
       ["host", value("host")],
       ["machine", hardware(machine)],
-      ["", ["os", "kernel", "arch", "implementation", "python"].map((key) => exactly(machine.get(key))).filter(Boolean).join(", ")],
+      ["", [...["os", "kernel", "arch"].map((key) => exactly(machine.get(key))), `${exactly(machine.get("implementation"))} ${exactly(machine.get("python"))}`.trim()].filter(Boolean).join(", ")],
       ["seed", isNumber(page.get("seed")) ? `${page.get("seed")}` : ""],
     ].filter(([, text]) => text);
     const note = String(page.get("note") ?? "");
