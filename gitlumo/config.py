@@ -12,7 +12,7 @@ from gitlumo.errors import UsageError
 _UNITS = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3}
 _TRUE = frozenset({"true", "yes", "on", "1"})
 _FALSE = frozenset({"false", "no", "off", "0", ""})
-_LONGEST = 86400.0  # seconds between two pushes
+_LONGEST = 86400.0  # seconds between two pushes, two samples
 
 
 class Settings(NamedTuple):
@@ -33,6 +33,7 @@ class Settings(NamedTuple):
         hooks: Whether each ``git push`` shares the runs, too.
         remote: With whom runs are shared unless a remote is named; None: ``origin``, or the only one that there is.
         auto_push: How often a running run is pushed; None: not before somebody does.
+        system_metrics: How often a run records the load of its machine; None: never.
         github_repo: Which repository's issues hold backups (``owner/name``); None: that of the remote.
         github_url: The base of GitHub's API.
         github_pause: Between two writes to GitHub.
@@ -53,6 +54,7 @@ class Settings(NamedTuple):
     hooks: bool = False
     remote: str | None = None
     auto_push: float | None = None
+    system_metrics: float | None = None
     github_repo: str | None = None
     github_url: str = "https://api.github.com"
     github_pause: float = 1.0
@@ -107,6 +109,7 @@ def read_settings(config: Mapping[str, Sequence[str]]) -> Settings:
         hooks=_boolean("lumo.hooks", last("hooks"), default.hooks),
         remote=last("remote") or None,
         auto_push=_interval("lumo.autoPush", last("autoPush")),
+        system_metrics=_interval("lumo.systemMetrics", last("systemMetrics")),
         github_repo=last("githubRepo") or None,
         github_url=_url("lumo.githubUrl", last("githubUrl"), default.github_url),
         github_pause=_duration("lumo.githubPause", last("githubPause"), default.github_pause),

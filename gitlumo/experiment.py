@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from gitlumo import arguments, exits, handing, hardware, ids, notebook, seeding, signals, values
+from gitlumo import arguments, exits, handing, hardware, ids, notebook, sampling, seeding, signals, values
 from gitlumo.errors import FormatError, InvalidValue, StateError
 from gitlumo.handing import Handed
 from gitlumo.hooks import ExpHook
@@ -79,6 +79,7 @@ class Experiment(Sharing):
         self._provisional = False  # the name: a script may give it another one
         self._adopted: Adopted | None = None
         self._given: Any = None  # parameters that whoever runs this program's command has recorded
+        self._sampler: sampling.Sampler | None = None
         self._registered = False
         self._publishing = False
         self._ending = False
@@ -158,6 +159,9 @@ class Experiment(Sharing):
         self._run_hooks("on_start")
         self._publish("checkpoint" if self._adopted else "start")
         self._share_on()
+        if self.settings.system_metrics and self._adopted is None:  # an adopted run's owner samples
+            with self._safely(sampling.NAME):
+                self._sampler = sampling.begin(self, self.settings.system_metrics)
 
     def _register(self) -> None:
         """Enter the run into the register, unless that is done: without it nobody would find it dead."""
@@ -287,6 +291,8 @@ class Experiment(Sharing):
         """This process records the run no more."""
         self._mode = ENDED
         self._share_off()
+        if self._sampler:
+            self._sampler.end()
         signals.unwatch(self._lock)
         handing.take_back(self.uid)
         atexit.unregister(self._at_exit)

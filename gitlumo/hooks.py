@@ -12,6 +12,7 @@ import traceback
 from typing import TYPE_CHECKING, Any
 
 from gitlumo import capture, machine, privacy, sparkline, values
+from gitlumo.store import record
 
 if TYPE_CHECKING:
     from gitlumo.experiment import Experiment
@@ -128,7 +129,7 @@ class Diary(ExpHook):
 
     def on_end(self, exp: Experiment) -> None:
         """Note the end."""
-        best = " ".join(f"{key}={sparkline.number(metric['best'])}" for key, metric in exp.metrics.items())
+        best = " ".join(f"{key}={sparkline.number(value)}" for key, value in record.best_facts(exp.metrics).items())
         self._note(exp, f"{exp.state:9} {best}")
 
     def _note(self, exp: Experiment, what: str) -> None:
@@ -171,7 +172,8 @@ class FinalReport(ExpHook):
 
 def report(exp: Experiment) -> str:
     """The final report as text."""
-    metrics, curves = exp.metrics, exp.curves()
+    curves = exp.curves()
+    metrics = {key: metric for key, metric in exp.metrics.items() if not key.startswith(record.SYSTEM)}
     lines = [f"{exp.exp_name}/{exp.test_name} {exp.state}"]
     width = max((len(key) for key in metrics), default=0)
     for key, metric in metrics.items():

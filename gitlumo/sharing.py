@@ -6,20 +6,17 @@ This process writes one small file, which gives what is recorded by then a numbe
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import signal
 import subprocess
 import sys
 import tempfile
 import threading
 import time
 from abc import abstractmethod
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from gitlumo import privacy, values
+from gitlumo import privacy, signals, values
 from gitlumo.picturing import Picturing
 from gitlumo.recorded import OPEN
 from gitlumo.silence import Silence
@@ -91,7 +88,7 @@ class Sharing(Picturing):
             if self._live is None:
                 self._live = _Live(self, self.settings.auto_push)
                 write_whole(os.path.join(self._folder.info_dir, _SHARED), b"")
-                with _no_signals():
+                with signals.held_back():
                     self._live.start()
             if asked:
                 self._live.asked.set()
@@ -215,16 +212,3 @@ class _Live(threading.Thread):
             if not self.is_over:
                 self._sharing._share(asked)
                 self.asked.clear()
-
-
-@contextlib.contextmanager
-def _no_signals() -> Iterator[None]:
-    """A thread that is started meanwhile gets no signals: they are for those who wait for them elsewhere."""
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)

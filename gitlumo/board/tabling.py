@@ -11,6 +11,7 @@ from typing import Any
 from gitlumo import values, wording
 from gitlumo.store import columns
 from gitlumo.store.columns import METRICS, PARAMS
+from gitlumo.store.record import SYSTEM
 
 PAGE = 200  # rows
 LOOKED_AT = 200  # rows: in what these differ decides which columns are shown
@@ -66,6 +67,7 @@ def columns_of(rows: Sequence[Mapping[str, Any]], more: Sequence[str] = ()) -> l
                 kinds.add(f"{type(value).__name__} {value!r}")
     differing = {name for name, kinds in seen.items() if len(kinds) > 1}
     metrics = [name for name in sorted(seen) if name.startswith(METRICS) and not columns.base_of(name)]
+    metrics = [name for name in metrics if not name.startswith(METRICS + SYSTEM)]
     params = [name for name in sorted(seen) if name.startswith(PARAMS) and name in differing]
     first = [name for name in FIRST if name in seen]
     last = [name for name in LAST if name in seen]

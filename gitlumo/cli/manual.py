@@ -16,6 +16,7 @@ SETTINGS = {
     "lumo.remote": "with whom runs are shared (origin, or the only remote)",
     "lumo.hooks": "whether each git push shares the runs, too: git lumo init --hooks sets it (false)",
     "lumo.autoPush": "how often a run is pushed while it goes on: off, or an interval such as 30s (off)",
+    "lumo.systemMetrics": "how often a run records the load of its machine: off, or an interval such as 5s (off)",
     "lumo.githubRepo": "whose issues hold backups, as owner/name (the remote's repository)",
     "lumo.githubUrl": "the base of GitHub's API, as https://HOST/api/v3 (https://api.github.com)",
     "lumo.githubPause": "seconds between two writes to GitHub (1)",

@@ -19,12 +19,12 @@ from gitlumo.board.app.view import RELATIVE, STEP, TIME
 from gitlumo.board.histories import Curve, Curves
 from gitlumo.errors import LumoError
 from gitlumo.store.columns import PARAMS
+from gitlumo.store.record import SYSTEM
 
 FIRST_RUNS = 8  # that are drawn where none is ticked
 MOST_RUNS = 40  # that are drawn at all, and of a mean
 MOST_GROUPED = 200
 MOST_FIGURES = 12
-SYSTEM = "system/"
 _GRID = 1000  # places at which means are taken of curves that have more
 _ZOOM_WAIT = 150  # milliseconds
 _SIDE_BY_SIDE = ":host { display: flex !important; flex-flow: row wrap !important; gap: 4px; padding: 0 8px; }"
