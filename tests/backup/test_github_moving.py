@@ -186,3 +186,16 @@ def test_ctrl_c_ends_a_batch_of_several_at_a_time(github, project, tmp_path):
     github.well()
     assert backup("--all") == 0
     backups.check(github, tmp_path / "other")
+
+
+@pytest.mark.parametrize("times", [1, 1000])
+def test_a_page_of_a_hotel_is_not_github(github, run, times, capfd):
+    for number in range(1, 5):
+        github.play(faults.html(200), at=number, times=times)
+        status = backup("@")
+        said = capfd.readouterr().err
+        assert (status == 0) == (times == 1), f"{number}: {said}"
+        assert status == 0 or "is not GitHub" in said
+        github.well()
+    assert backup("@") == 0
+    assert len(github.issues()) == 1
