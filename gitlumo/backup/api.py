@@ -13,7 +13,6 @@ import email.utils
 import functools
 import itertools
 import re
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -21,13 +20,14 @@ from typing import Any, TypeVar
 
 import requests
 from github import Auth, Github
-from github.GithubException import GithubException
+from github.GithubException import GithubException, IncompletableObject
 from github.Issue import Issue as Handle
 from github.PaginatedList import PaginatedList
 from github.Repository import Repository
 
 from gitlumo.backup import refusals
 from gitlumo.backup.address import Address
+from gitlumo.backup.pace import Pace
 from gitlumo.backup.refusals import AGAIN, Barred, Gone, Refused, Transferred, Unanswered, Waited
 from gitlumo.errors import RemoteError
 
@@ -72,22 +72,6 @@ class Issue:
     comments: int
     url: str
     handle: Any
-
-
-class Pace:
-    """At least so many seconds between two writes, whoever makes them (GitHub's best practices ask for one)."""
-
-    def __init__(self, seconds: float):
-        self._seconds, self._lock, self._last = seconds, threading.Lock(), 0.0
-
-    def write(self, call: Callable[[], T]) -> T:
-        """Make a call that writes, when it is time for it."""
-        with self._lock:
-            time.sleep(max(0.0, self._last + self._seconds - time.monotonic()))
-            try:
-                return call()
-            finally:
-                self._last = time.monotonic()
 
 
 class Client:
@@ -168,14 +152,28 @@ class Client:
             label: The label.
             since: Only those that were touched since then, in seconds since 1970.
         """
-        moment: dict[str, Any] = {"since": datetime.datetime.fromtimestamp(since, datetime.UTC)} if since else {}
-        pages = self._repo.get_issues(state="all", labels=[label], sort="created", direction="desc", **moment)
+        pages = self._listed(label, since)
+
+        def nth(number: int) -> Issue | None:
+            nonlocal pages
+            try:
+                return _issue(pages[number])  # a page is asked for when it is needed
+            except IndexError:
+                return None
+            except Exception:
+                pages = self._listed(label, since)  # they keep whatever they were answered
+                raise
+
         for number in itertools.count():
-            each = self._read("list the issues", functools.partial(_nth, pages, number))
+            each = self._read("list the issues", functools.partial(nth, number))
             if each is None:
                 break
-            if each.html_url.split("/")[-2] != "pull":
-                yield _issue(each)
+            if each.url.split("/")[-2] != "pull":
+                yield each
+
+    def _listed(self, label: str, since: float | None) -> PaginatedList[Handle]:
+        moment: dict[str, Any] = {"since": datetime.datetime.fromtimestamp(since, datetime.UTC)} if since else {}
+        return self._repo.get_issues(state="all", labels=[label], sort="created", direction="desc", **moment)
 
     def now(self) -> float:
         """The time by GitHub's clock, in seconds since 1970."""
@@ -205,12 +203,20 @@ class Client:
         return None
 
     def _get(self, repo: Repository, number: int) -> Handle:
-        return self._read(f"read #{number}", lambda: repo.get_issue(number).complete())
+        def call() -> Handle:
+            found = repo.get_issue(number).complete()
+            _known(found.html_url)
+            return found
+
+        return self._read(f"read #{number}", call)
 
     def comments(self, issue: Issue) -> list[Comment]:
         """An issue's comments, the oldest first."""
-        found = self._read(f"read the comments of #{issue.number}", lambda: list(issue.handle.get_comments()))
-        return [Comment(each.id, each.body or "", each) for each in found]
+
+        def call() -> list[Comment]:
+            return [Comment(_known(each.id), each.body or "", each) for each in issue.handle.get_comments()]
+
+        return self._read(f"read the comments of #{issue.number}", call)
 
     def create(self, title: str, body: str, labels: Iterable[str], **more: Any) -> Issue:
         """Make an issue.
@@ -238,14 +244,16 @@ class Client:
 
         Raises:
             Refused: If the repository or the issue has moved.
-            Unanswered: If something else has answered.
+            ValueError: If something else has answered.
         """
         data: Any = handle.raw_data  # type: ignore[attr-defined]
         if isinstance(data.get(key), int):
             return handle
         if "message" in data:
             raise Refused(f"{self.address.repo}, or its issue, has just moved: {data['message']}; try again")
-        raise Unanswered(f"what answers for {self.address.host} is not GitHub; does the network ask for a login?")
+        raise Unanswered(
+            f"what answers for {self.address.host} is not GitHub; does the network ask for a login?{AGAIN}"
+        )
 
     def add_comment(self, issue: Issue, body: str) -> None:
         """Comment on an issue."""
@@ -258,7 +266,7 @@ class Client:
 
     def labels(self) -> set[str]:
         """The labels that the repository has, in lower case: GitHub takes no two that differ in case alone."""
-        return {label.name.lower() for label in self._read("list the labels", lambda: list(self._repo.get_labels()))}
+        return self._read("list the labels", lambda: {label.name.lower() for label in self._repo.get_labels()})
 
     def make_label(self, name: str, color: str, description: str) -> None:
         """Make a label, unless somebody has just done it."""
@@ -314,6 +322,8 @@ class Client:
         self._spare()
         try:
             return call()
+        except IncompletableObject:
+            raise self._stranger("it says too little", what) from None
         except GithubException as error:
             wait = refusals.pause(error)
             if wait is not None and wait <= LONGEST_WAIT:
@@ -330,11 +340,12 @@ class Client:
                 f"{self.address.host} did not answer when it was to {what}: {_why(error)}{AGAIN}"
             ) from None
         except (TypeError, AttributeError, ValueError) as error:  # PyGithub's, of something that GitHub never answers
-            raise Unanswered(
-                f"what answers for {self.address.host} is not GitHub ({error}); it was to {what}{AGAIN}"
-            ) from None
+            raise self._stranger(error, what) from None
         except RuntimeError as error:  # PyGithub's, of a redirection to another server
             raise Barred(f"could not {what}: {error}\nsee:  git config lumo.githubUrl") from None
+
+    def _stranger(self, why: object, what: str) -> Unanswered:
+        return Unanswered(f"what answers for {self.address.host} is not GitHub ({why}); it was to {what}{AGAIN}")
 
     def _spare(self) -> None:
         """Wait while the hour's requests are nearly used up: others live on them, too."""
@@ -350,21 +361,12 @@ class Client:
         time.sleep(seconds)
 
 
-def _nth(pages: PaginatedList[Handle], number: int) -> Handle | None:
-    """An element of a list, of which a page is asked for when it is needed; None: the list has ended."""
-    try:
-        return pages[number]
-    except IndexError:
-        return None
-
-
 def _issue(handle: Handle) -> Issue:
     """An issue that was listed: what is not in the answer, PyGithub would ask for one by one."""
     labels = tuple(label.name for label in handle.labels)
     is_open = handle.state == "open"
-    return Issue(
-        handle.number, handle.title, handle.body or "", is_open, labels, handle.comments, handle.html_url, handle
-    )
+    number, url = _known(handle.number), _known(handle.html_url)
+    return Issue(number, handle.title, handle.body or "", is_open, labels, handle.comments, url, handle)
 
 
 def _repo_of(handle: Handle) -> str:

@@ -45,8 +45,9 @@ def back_up(
     exp_name, test_name, uid = run
     if lumo_dir is None:
         raise StateError(f"{exp_name}/{test_name} was read from a folder of no repository, so its ledger is not known")
-    from gitlumo.backup.api import Client, Pace
+    from gitlumo.backup.api import Client
     from gitlumo.backup.issues import Backups, Options
+    from gitlumo.backup.pace import Pace
 
     with contextlib.ExitStack() as opened:
         repository = open_repository(os.path.dirname(lumo_dir))

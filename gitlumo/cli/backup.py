@@ -123,9 +123,10 @@ def _github(opened: Opened, founds: list[Found], args: argparse.Namespace) -> in
     place = address.find(opened, args.repo)
     if args.dry_run:
         return _preview(opened, founds, place, args)
-    from gitlumo.backup.api import Client, Pace
+    from gitlumo.backup.api import Client
     from gitlumo.backup.batch import back_up
     from gitlumo.backup.issues import Backups
+    from gitlumo.backup.pace import Pace
 
     token, pace = address.token(opened, place), Pace(opened.settings.github_pause)
 

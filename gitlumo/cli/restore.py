@@ -140,8 +140,9 @@ def _issues(opened: Opened, place: Any, numbers: list[int], *, force: bool) -> I
         FormatError: If one that is named is damaged.
     """
     from gitlumo.backup import address, restoring
-    from gitlumo.backup.api import Client, Pace
+    from gitlumo.backup.api import Client
     from gitlumo.backup.holdings import Holdings
+    from gitlumo.backup.pace import Pace
     from gitlumo.cli.backup import tell
 
     client = Client(place, address.token(opened, place), Pace(opened.settings.github_pause), tell)

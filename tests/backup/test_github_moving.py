@@ -190,7 +190,7 @@ def test_ctrl_c_ends_a_batch_of_several_at_a_time(github, project, tmp_path):
 
 @pytest.mark.parametrize("times", [1, 1000])
 def test_a_page_of_a_hotel_is_not_github(github, run, times, capfd):
-    for number in range(1, 9):
+    for number in range(1, 5):
         github.play(faults.html(200), at=number, times=times)
         status = backup("@")
         said = capfd.readouterr().err

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from gitlumo.backup.api import Client, Pace
+from gitlumo.backup.api import Client
 from gitlumo.backup.issues import Backups, Done
+from gitlumo.backup.pace import Pace
 from gitlumo.cli import main
 from gitlumo.cli.opening import open_here
 from tests.backup import backups, faults
