@@ -34,7 +34,7 @@ class Pygit2Objects:
     def refresh(self) -> None:
         """See :meth:`gitlumo.git.objects.Objects.refresh`."""
         self._odb = pygit2.Odb(self._dir)
-        self._packs = pygit2.OdbBackendPack(self._dir)
+        self._packs, self._owner = _packs(self._dir)
         if self._quarantine:
             self._odb.add_disk_alternate(self._quarantine)
         self._repository: pygit2.Repository | None = None
@@ -90,7 +90,15 @@ class Pygit2Objects:
     def close(self) -> None:
         """See :meth:`gitlumo.git.objects.Objects.close`."""
         self._repository = None
-        self._odb, self._packs = pygit2.Odb(), pygit2.OdbBackendPack(os.devnull)
+        self._odb = pygit2.Odb()
+        self._packs, self._owner = _packs(os.devnull)
+
+
+def _packs(folder: str) -> tuple[pygit2.OdbBackendPack, pygit2.Odb]:
+    """The packs of a database, and what lets go of their files when it goes: pygit2 itself never does."""
+    packs, owner = pygit2.OdbBackendPack(folder), pygit2.Odb()
+    owner.add_backend(packs, 1)
+    return packs, owner
 
 
 class Pygit2Refs:
