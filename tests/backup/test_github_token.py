@@ -81,7 +81,8 @@ def test_of_nothing_that_is_traced(github, project, tmp_path):
 
 @pytest.mark.parametrize("status", [200, 301, 401, 403, 422, 500])
 @pytest.mark.parametrize("page", [False, True])
-def test_of_no_answer_that_repeats_it(github, project, status, page, caplog, capfd):
+def test_of_no_answer_that_repeats_it(github, project, status, page, caplog, capfd, monkeypatch):
+    monkeypatch.setattr(logging.getLogger(), "handlers", [caplog.handler])  # some library may have added its own
     backups.record()
     for number in (1, 2, 7, 9):
         caplog.clear()

@@ -1,6 +1,7 @@
 """What an engine must do: this suite is the definition, and each engine in ENGINES passes it."""
 
 import functools
+import gc
 import os
 import shutil
 
@@ -323,3 +324,24 @@ def test_ancestors_in_a_shallow_clone(engine, repo, git, commit, tmp_path):
     there = engine(tmp_path / "shallow")
     assert [there.is_ancestor(id, chain[-1]) for id in chain] == [False, False, False, True, True, True]
     assert not there.is_ancestor(chain[-1], chain[-2])
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="not Linux")
+def test_files_are_let_go_of(engine, repo, git):
+    git("commit", "--allow-empty", "-qm", "one")
+    head = git("rev-parse", "HEAD")
+    git("gc", "-q")
+
+    def look():
+        opened = engine(repo)
+        for _ in range(3):
+            opened.read(head)
+            opened.refresh()
+        opened.read(head)
+        opened.close()
+        del opened
+        gc.collect()
+        return len(os.listdir("/proc/self/fd"))
+
+    first = look()
+    assert [look() for _ in range(5)] == [first] * 5
