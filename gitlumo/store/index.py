@@ -106,6 +106,11 @@ class Index:
         for run, held in zip(*self.whole(name), strict=True):
             yield run, columns.from_sql(held)
 
+    def different(self, name: str) -> list[Any]:
+        """The values of a column, each once."""
+        sql = "SELECT DISTINCT value FROM fact WHERE key = (SELECT id FROM name WHERE name = ?)"
+        return [columns.from_sql(held) for (held,) in self.rows(sql, (name,))]
+
     def whole(self, name: str, above: int = 0) -> tuple[list[int], list[columns.Held]]:
         """As :meth:`held`; a statistic of a metric is there for all runs that have the metric."""
         runs, values = self.held(name, above)
