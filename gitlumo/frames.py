@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import difflib
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from gitlumo.condition import Condition
 from gitlumo.errors import UsageError
+from gitlumo.naming import resolve
 from gitlumo.store import columns
 from gitlumo.where import to_sql
 
@@ -82,7 +84,7 @@ class Frames:
 
     def _live_ids(self, selection: Selection) -> list[int]:
         sql = f"SELECT id FROM run WHERE uid IN ({', '.join('?' * len(selection.live))})"
-        return [id for (id,) in selection.index.connection.execute(sql, list(selection.live))]
+        return [id for (id,) in selection.index.rows(sql, list(selection.live))]
 
     def _framed(self, table: Table, names: list[str] | None) -> pd.DataFrame:
         """A data frame of some columns; None: of those that one of its runs has."""
@@ -140,15 +142,16 @@ def _newest_first(table: Table) -> Table:
     return table if (ages[1:] >= ages[:-1]).all() else table.taken(np.argsort(ages, kind="stable"))
 
 
-def _unknown(name: str, there: Iterable[str]) -> UsageError:
-    import difflib
-
-    near = difflib.get_close_matches(name, [*there, *columns.FIELDS], 3, 0.5)
-    hint = f"; there are {', '.join(near)}" if near else ""
+def _unknown(name: str, there: list[str]) -> UsageError:
+    try:
+        hint = f"; did you mean {resolve(name, there)!r}?"
+    except UsageError:
+        near = difflib.get_close_matches(name, dict.fromkeys([*there, *columns.FIELDS]), 3, 0.5)
+        hint = f"; there are {', '.join(near)}" if near else ""
     return UsageError(f"no run has a column {name!r}{hint}\nWatcher().load().columns lists all")
 
 
-def curves(rows: Iterator[Row], keys: set[str] | None) -> pd.DataFrame:
+def curves(rows: Iterator[Row], keys: list[str] | None) -> pd.DataFrame:
     """See :meth:`gitlumo.watcher.Watcher.history`."""
     found: dict[str, list[Any]] = {key: [] for key in ("exp_name", "test_name", "metric", "step", "time", "value")}
     for row in rows:

@@ -57,11 +57,13 @@ class Screen:
 
     def __init__(self, out: IO[str], colour: bool, width: int | None):
         self._out = out
+        self.has_printed = False
         self.colour = colour
         self.width = width
 
     def line(self, text: str = "") -> None:
         """Print one line."""
+        self.has_printed = True
         self._out.write(text + "\n")
 
     def paint(self, text: str, colour: str | None) -> str:
