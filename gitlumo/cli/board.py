@@ -71,7 +71,7 @@ def _serve(args: argparse.Namespace) -> int:
             names = selection.names()
         looks += [("columns", name) for name in keys("--columns", args.columns, names)]
         sign = "-" if args.sort and args.sort.startswith("-") else ""
-        looks += [("sort", sign + name) for name in keys((args.sort or "").removeprefix("-"), names)]
+        looks += [("sort", sign + name) for name in keys("--sort", args.sort and args.sort.removeprefix("-"), names)]
     serve(opened, looks, port=args.port, show=not args.no_open, said=lambda url: print(url, flush=True))
     return 0
 
