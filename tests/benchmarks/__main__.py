@@ -15,6 +15,7 @@ from tests.benchmarks import (
     again,
     asking,
     boards,
+    boards_live,
     listing,
     metrics,
     place,
@@ -46,6 +47,7 @@ CASES: dict[str, Callable[[Path, bool], list[Figure]]] = {
     "running": running.running,
     "rerun": again.again,
     "board": boards.boards,
+    "board-live": boards_live.boards_live,
 }
 
 

@@ -107,20 +107,24 @@ def serve() -> Iterator[Callable[..., Served]]:
         each.stop()
 
 
-@pytest.fixture
-def visit(browser: Any) -> Iterator[Callable[..., Any]]:
-    """``visit(url, width=1280, height=800, dark=False, context=None)``: a live board, when it obeys.
+class Visits:
+    """Opens live boards, and hears what their pages complain of.
 
-    At the end the console must be free of errors and warnings, but for those that a test takes out of ``troubles``.
+    Attributes:
+        troubles: Errors and warnings of the console, dialogs, requests to elsewhere; a test may take some out.
     """
-    contexts: list[Any] = []
 
-    def open_page(url: str, width: int = 1280, height: int = 800, dark: bool = False, context: Any = None) -> Any:
+    def __init__(self, browser: Any):
+        self._browser, self._contexts = browser, list[Any]()
+        self.troubles: list[str] = []
+
+    def __call__(self, url: str, width: int = 1280, height: int = 800, dark: bool = False, context: Any = None) -> Any:
+        """A page that obeys."""
         if context is None:
             shade = "dark" if dark else "light"
-            context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=shade)
-            contexts.append(context)
-        page = context.new_page()
+            context = self._browser.new_context(viewport={"width": width, "height": height}, color_scheme=shade)
+            self._contexts.append(context)
+        page, troubles = context.new_page(), self.troubles
         page.set_default_timeout(30_000)
         page.on("console", lambda said: troubles.append(said.text) if said.type in ("error", "warning") else None)
         page.on("pageerror", lambda error: troubles.append(str(error)))
@@ -130,12 +134,27 @@ def visit(browser: Any) -> Iterator[Callable[..., Any]]:
         page.locator("html.ready").wait_for(state="attached")
         return page
 
-    troubles: list[str] = []
-    open_page.troubles = troubles  # type: ignore[attr-defined]
-    yield open_page
-    for context in contexts:
-        context.close()
-    assert not troubles
+    def end(self) -> None:
+        """Close them; none may have complained."""
+        for context in self._contexts:
+            context.close()
+        assert not self.troubles
+
+
+@pytest.fixture
+def visit(browser: Any) -> Iterator[Visits]:
+    """``visit(url)``: see :class:`Visits`."""
+    visits = Visits(browser)
+    yield visits
+    visits.end()
+
+
+@pytest.fixture(scope="module")
+def visit_once(browser: Any) -> Iterator[Visits]:
+    """The same for a page that the tests of a module share."""
+    visits = Visits(browser)
+    yield visits
+    visits.end()
 
 
 def _is_near(url: str) -> bool:

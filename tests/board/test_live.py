@@ -24,12 +24,25 @@ def board(repo, serve):
     return serve(repo)
 
 
+@pytest.fixture(scope="module")
+def shared(board, visit_once):
+    return visit_once(board.url)
+
+
+@pytest.fixture
+def page(shared):
+    """A page that looks at what a new one looks at: it went there by the browser's history."""
+    shared.evaluate("history.pushState(null, '', '/'); dispatchEvent(new PopStateEvent('popstate'))")
+    shared.locator(".filter .count", has_text=re.compile("^6 runs")).wait_for()
+    shared.locator(".tabulator-row:visible").nth(5).wait_for()
+    return shared
+
+
 def text(page, selector=".sheet"):
     return "\n".join(page.locator(selector).locator("visible=true").all_inner_texts())
 
 
-def test_table_and_curves(board, visit):
-    page = visit(board.url)
+def test_table_and_curves(board, page, visit):
     assert len(names(page)) == len(TRAININGS)
     heads = [each.strip() for each in page.locator(".tabulator-col-title").all_inner_texts() if each.strip()]
     assert heads == ["name", "state", "start", "took", "acc", "loss", "test_acc", "lr", "model", "seed", "note"]
@@ -38,8 +51,7 @@ def test_table_and_curves(board, visit):
     assert page.locator("#first").count() == 0
 
 
-def test_sorting_and_the_address(board, visit):
-    page = visit(board.url)
+def test_sorting_and_the_address(board, page, visit):
     page.locator(".tabulator-col", has_text="acc").first.click()
     page.wait_for_url("**sort=metrics.acc")
     page.locator(".tabulator-col", has_text="acc").first.click()
@@ -50,8 +62,7 @@ def test_sorting_and_the_address(board, visit):
     assert names(again)[:5] == list(best["test_name"])[:5]
 
 
-def test_the_filter_its_suggestions_and_its_errors(board, visit):
-    page = visit(board.url)
+def test_the_filter_its_suggestions_and_its_errors(board, page, visit):
     page.keyboard.press("/")
     page.keyboard.type("mod", delay=30)
     assert page.locator(".filter li").all_inner_texts() == ["model\nparam"]
@@ -77,8 +88,7 @@ def test_the_filter_its_suggestions_and_its_errors(board, visit):
     page.locator(".filter .count", has_text=re.compile("^6 runs")).wait_for()
 
 
-def test_ticked_runs_are_drawn_compared_and_bookmarked(board, visit):
-    page = visit(board.url)
+def test_ticked_runs_are_drawn_compared_and_bookmarked(board, page, visit):
     tick(page, 1, 2)
     wait(page, "location.search.split('runs=').length === 3")
     until_drawn(page, [("acc", 2), ("loss", 2), ("test_acc", 2)])
@@ -93,8 +103,7 @@ def test_ticked_runs_are_drawn_compared_and_bookmarked(board, visit):
     again.locator(".tabulator-row.tabulator-selected").nth(1).wait_for()
 
 
-def test_settings_of_curves(board, visit):
-    page = visit(board.url)
+def test_settings_of_curves(board, page, visit):
     page.get_by_label("metrics").fill("*acc, nothing*")
     wait(page, "location.search.includes('metrics=')")
     until_drawn(page, [("acc", 5), ("test_acc", 6)])
@@ -109,8 +118,7 @@ def test_settings_of_curves(board, visit):
     assert "over=params.model" in page.url
 
 
-def test_parallel_scatter_and_groups(board, visit):
-    page = visit(board.url)
+def test_parallel_scatter_and_groups(board, page, visit):
     tab(page, "Parallel")
     wait(page, "Bokeh.index.query((view) => view.model.type === 'MultiLine').next().value")
     tab(page, "Scatter")
@@ -129,9 +137,8 @@ def test_parallel_scatter_and_groups(board, visit):
     wait(page, "location.search.split('runs=').length === 3 && !location.search.includes('view=')")
 
 
-def test_the_page_of_a_run(board, visit):
-    page = visit(board.url + "&q=seed+%3D+2")
-    page.locator(".tabulator-cell[tabulator-field=c0]").first.click()
+def test_the_page_of_a_run(board, page):
+    page.locator(".tabulator-cell[tabulator-field=c0]").nth(1).click()
     page.locator("h1").wait_for()
     told = text(page)
     shown = subprocess.run(
@@ -149,8 +156,7 @@ def test_the_page_of_a_run(board, visit):
     page.locator("h1").wait_for()
 
 
-def test_edits_are_events_and_can_be_undone(board, visit, git):
-    page = visit(board.url)
+def test_edits_are_events_and_can_be_undone(board, page, visit, git):
     page.locator(".tabulator-cell[tabulator-field=c0]").nth(3).click()
     name = page.locator("h1 span").inner_text()
     page.get_by_label("add a tag").fill("best")
@@ -175,8 +181,7 @@ def test_edits_are_events_and_can_be_undone(board, visit, git):
     page.locator(".tabulator-row", has_text="it <b>works</b>").wait_for()
 
 
-def test_columns_are_chosen_hidden_and_moved(board, visit):
-    page = visit(board.url)
+def test_columns_are_chosen_hidden_and_moved(board, page, visit):
     page.get_by_text("columns", exact=True).click()
     page.locator("details[open]").get_by_label("loss", exact=True).uncheck()
     page.locator("details[open]").get_by_label("host").check()
@@ -193,8 +198,7 @@ def test_columns_are_chosen_hidden_and_moved(board, visit):
     assert moved.index("took") < moved.index("state")
 
 
-def test_keys(board, visit):
-    page = visit(board.url)
+def test_keys(board, page, visit):
     for key in ("j", "j", "x"):
         page.keyboard.press(key)
     page.locator(".tabulator-row.tabulator-selected.cursor").wait_for()
