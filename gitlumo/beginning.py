@@ -146,6 +146,16 @@ def roots(settings: Settings, lumo_dir: str) -> dict[str, str]:
     }
 
 
+def folder_name(exp_name: str, test_name: str, uid: str, info_root: str, lumo_dir: str) -> str | None:
+    """A run's folder's name on this disk; another run, or another repository's, may have its test_name there."""
+    for name in (test_name, f"{test_name}~{uid}"):
+        info_dir = os.path.join(info_root, exp_name, name)
+        said = journal.Folder(info_dir, 0).read(layout.info_path("uid"))
+        if said == values.to_bytes(uid) and journal.belongs_to(info_dir, lumo_dir):
+            return name
+    return None
+
+
 def _recover(began: Beginning) -> None:
     from gitlumo.store.recovery import recover
 
@@ -234,9 +244,10 @@ def _claim(began: Beginning, exp_name: str, test_name: str | None, provisional: 
     """Make the run's folder, exclusively."""
     info_root = began.roots["info_root"]
     try:
-        os.makedirs(os.path.join(info_root, exp_name), exist_ok=True)
+        folder = os.path.join(info_root, exp_name)
+        os.makedirs(folder, exist_ok=True)
         if test_name is not None:
-            os.mkdir(os.path.join(info_root, exp_name, test_name))
+            _make(folder, test_name)
             began.test_name = test_name
             return
         day = values.day_text(values.time_text(began.time))
@@ -244,7 +255,7 @@ def _claim(began: Beginning, exp_name: str, test_name: str | None, provisional: 
         while not began.test_name:
             name = ids.new_test_name(day, ordinal)
             with contextlib.suppress(FileExistsError):
-                os.mkdir(os.path.join(info_root, exp_name, name))
+                _make(folder, name)
                 began.test_name = name
     except FileExistsError:
         raise StateError(
@@ -256,6 +267,15 @@ def _claim(began: Beginning, exp_name: str, test_name: str | None, provisional: 
             f"cannot record below {info_root}: {error.strerror}\n"
             "make it writable, or run without recording: LUMO_DISABLED=1"
         ) from None
+
+
+def _make(folder: str, name: str) -> None:
+    """Make a run's folder; an experiment's folder that is empty may be taken away meanwhile, by a run that left it."""
+    try:
+        os.mkdir(os.path.join(folder, name))
+    except FileNotFoundError:
+        os.makedirs(folder, exist_ok=True)
+        os.mkdir(os.path.join(folder, name))
 
 
 def _next_ordinal(began: Beginning, exp_name: str | None, day: str) -> int:

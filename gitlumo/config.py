@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from gitlumo.errors import UsageError
 
@@ -15,8 +15,7 @@ _FALSE = frozenset({"false", "no", "off", "0", ""})
 _LONGEST = 86400.0  # seconds between two pushes, two samples
 
 
-@dataclass(frozen=True)
-class Settings:
+class Settings(NamedTuple):
     """One repository's settings; sizes in bytes, times in seconds.
 
     Attributes:
@@ -38,6 +37,7 @@ class Settings:
         github_repo: Which repository's issues hold backups (``owner/name``); None: that of the remote.
         github_url: The base of GitHub's API.
         github_pause: Between two writes to GitHub.
+        gitleaks: Whether gitleaks, where it is installed, looks at what leaves.
     """
 
     branch: str = "lumo_experiments"
@@ -58,6 +58,7 @@ class Settings:
     github_repo: str | None = None
     github_url: str = "https://api.github.com"
     github_pause: float = 1.0
+    gitleaks: bool = True
 
     @property
     def ref(self) -> str:
@@ -112,6 +113,7 @@ def read_settings(config: Mapping[str, Sequence[str]]) -> Settings:
         github_repo=last("githubRepo") or None,
         github_url=_url("lumo.githubUrl", last("githubUrl"), default.github_url),
         github_pause=_duration("lumo.githubPause", last("githubPause"), default.github_pause),
+        gitleaks=_boolean("lumo.gitleaks", last("gitleaks"), default.gitleaks),
     )
 
 

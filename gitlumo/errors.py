@@ -67,6 +67,16 @@ class NoSuchRun(LumoError):
     """An EXP names no run, or more than one."""
 
 
+class IndexDamaged(LumoError):
+    """The index was found damaged, and has been taken away: who asks again gets a new one.
+
+    Attributes:
+        late: Whether a part of an answer has been printed.
+    """
+
+    late = False
+
+
 class InvalidName(LumoError, ValueError):
     """An exp_name, a test_name or a key that breaks the rules of docs/format.md, section 3."""
 

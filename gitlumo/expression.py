@@ -26,6 +26,7 @@ from gitlumo.matching import (
     kind_of,
     literal_text,
     mismatch,
+    name_of,
     name_text,
     quoted,
 )
@@ -148,7 +149,7 @@ class _Reader:
         return ~found if negation else found
 
     def column(self, token: Token) -> str:
-        name = re.sub(r"`((?:[^`]|``)*)`", lambda quoted: quoted[1].replace("``", "`"), token)
+        name = name_of(token)
         if name == token and name.lower() in KEYWORDS:
             self.wrong(f"expected a column, not {name}", token)
         try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -14,12 +13,12 @@ if TYPE_CHECKING:
     from gitlumo.store.ledger import Ledger
 
 
-@dataclass(frozen=True)
 class Home:
     """A repository and its settings."""
 
-    repository: Repository
-    settings: Settings
+    def __init__(self, repository: Repository, settings: Settings):
+        self.repository = repository
+        self.settings = settings
 
     @property
     def lumo_dir(self) -> str:

@@ -19,6 +19,7 @@ _PATTERN = re.compile(r"\d{6}\.(\d{3,})\.[0-9a-z]{2}(?:[0-9a-z]{2})?t", re.ASCII
 _UID = re.compile(r"[0-9a-f]{32}")
 _FORBIDDEN = frozenset("/:~\\")
 _KEY_ESCAPED = frozenset('%/\\:*?"<>|~')
+_SOUND = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")  # as most names are; the others are looked at more closely
 # Control characters, and what HFS+ passes over (git's utf8.c: next_hfs_char): a fixed list, whatever Unicode there is.
 _UNSOUND = re.compile(r"[\x00-\x1f\x7f-\x9f\u200c-\u200f\u202a-\u202e\u206a-\u206f\ufeff]")
 # Control, format and surrogate characters, line and paragraph separators.
@@ -101,6 +102,8 @@ def is_sound_name(name: object) -> bool:
 
     What users may choose is narrower: :func:`check_exp_name`, :func:`check_test_name`.
     """
+    if isinstance(name, str) and _SOUND.fullmatch(name):
+        return True
     if not isinstance(name, str) or name[:1] in ("", "-", ".") or _FORBIDDEN.intersection(name):
         return False
     try:

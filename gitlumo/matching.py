@@ -103,6 +103,11 @@ def name_text(name: str) -> str:
     return f"{prefix}`{name[len(prefix) :].replace('`', '``')}`"
 
 
+def name_of(text: str) -> str:
+    """The inverse of :func:`name_text`."""
+    return re.sub(r"`((?:[^`]|``)*)`", lambda quoted: quoted[1].replace("``", "`"), text)
+
+
 def literal_text(value: Literal) -> str:
     """A value as an expression has it."""
     if isinstance(value, bool):

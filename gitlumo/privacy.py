@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 MASK = "***"
+PATH_BEGINS = r"(?<![\w.~-])(?<!:/)"  # not in the middle of another path, or in a URL
+PATH_ENDS = r"(?![\w-]|\.\w)"
 # A name of which the value is a secret. `token` alone is one; `pad_token`, `max_tokens` and `tokenizer` are not.
 _SECRET_NAME = re.compile(
     r"(?:^|[-_.])(?:password|passwd|passphrase|secret|client[-_]?secret|api[-_]?key|access[-_]?key|secret[-_]?key|private[-_]?key"
@@ -26,7 +28,7 @@ _URL_SECRET = re.compile(
     r"([?&](?:[\w-]*[_-])?(?:token|key|secret|password|signature|sig)=)[^&\s'\x22]+", re.IGNORECASE
 )
 _VARIABLE = re.compile(r"\boc\.env:\s*([\w.-]+)")
-_URL_USER = re.compile(r"\b([a-z][a-z0-9+.-]*://)([^\s/@:]*:[^\s/\x22']*|[^\s/@:]*)@", re.IGNORECASE)
+_URL_USER = re.compile(r"\b([a-z][a-z0-9+.-]{0,30}://)([^\s/@:]*:[^\s/\x22']*|[^\s/@:]*)@", re.IGNORECASE)
 
 
 def is_secret_name(name: str) -> bool:
@@ -39,9 +41,15 @@ def names_secret_variable(interpolation: str) -> bool:
     return any(is_secret_name(name) for name in _VARIABLE.findall(interpolation))
 
 
-def mask_text(text: str) -> str:
-    """A text without the tokens and the credentials in URLs that it holds."""
-    text = _URL_SECRET.sub(rf"\1{MASK}", _TOKENS.sub(MASK, text))
+def mask_text(text: str, *, sure: bool = False) -> str:
+    """A text without the tokens and the credentials in URLs that it holds.
+
+    Args:
+        text: The text.
+        sure: Whether what may as well be a word stays, see :func:`tokens`.
+    """
+    text = _TOKENS.sub(lambda m: MASK if _is_sure(m[0]) or not sure else m[0], text)
+    text = _URL_SECRET.sub(rf"\1{MASK}", text)
     return _URL_USER.sub(lambda m: m[0] if m[1].lower() == "ssh://" and ":" not in m[2] else f"{m[1]}{MASK}@", text)
 
 
@@ -52,11 +60,12 @@ def tokens(data: bytes) -> list[str]:
     sheets name things (``sk-estimator-doc-link``), so after it digits and capitals are asked for.
     """
     found = (match[0].decode("ascii") for match in _RAW_TOKENS.finditer(data))
-    return list(dict.fromkeys(token for token in found if not token.startswith("sk-") or _is_random(token)))
+    return list(dict.fromkeys(filter(_is_sure, found)))
 
 
-def _is_random(token: str) -> bool:
-    return any(char.isdigit() for char in token) and token != token.lower()
+def _is_sure(token: str) -> bool:
+    is_random = any(char.isdigit() for char in token) and token != token.lower()
+    return is_random or not token.startswith("sk-")
 
 
 def mask_words(words: Sequence[str]) -> tuple[list[str], list[int]]:
@@ -82,22 +91,29 @@ def mask_words(words: Sequence[str]) -> tuple[list[str], list[int]]:
     return result, masked
 
 
-def mask_value(value: Any, path: str, mask: Callable[[str], str] = mask_text) -> tuple[Any, list[str]]:
+def mask_value(
+    value: Any, path: str, mask: Callable[[str], str] = mask_text, short: Callable[[str], str] | None = None
+) -> tuple[Any, list[str]]:
     """A JSON value without secrets, and the paths at which they were: string values under a secret's name, tokens.
-
-    A string that is as a whole a path below the home folder begins with ``~`` then, and is not listed: nothing is lost.
 
     Args:
         value: What :func:`gitlumo.values.encode` returned.
         path: What to call the value itself.
         mask: What makes a text fit to be seen.
+        short: What becomes of a string that is as a whole a path, and is not listed, as nothing is lost; None: one
+            below the home folder begins with ``~``.
     """
+    short = short or home_relative
     if isinstance(value, str):
         new = mask(value)
-        return home_relative(new), [path] if new != value or value == MASK else []
+        return short(new), [path] if new != value or value == MASK else []
     if isinstance(value, list):
-        pairs = [mask_value(item, f"{path}[{i}]", mask) for i, item in enumerate(value)]
-        return [new for new, _ in pairs], [where for _, paths in pairs for where in paths]
+        words, named = mask_words(value) if all(isinstance(item, str) for item in value) else (value, [])
+        pairs = [
+            mask_value(words[i] if i in named else item, f"{path}[{i}]", mask, short) for i, item in enumerate(value)
+        ]
+        masked = [where for i, (_, paths) in enumerate(pairs) for where in paths or [f"{path}[{i}]"] * (i in named)]
+        return [new for new, _ in pairs], masked
     if isinstance(value, dict) and value.keys() != {"$bytes"}:  # base64 may look like anything
         result, masked = {}, []
         for key, item in value.items():
@@ -105,7 +121,7 @@ def mask_value(value: Any, path: str, mask: Callable[[str], str] = mask_text) ->
                 result[key] = MASK
                 masked.append(f"{path}.{key}")
             else:
-                result[key], below = mask_value(item, f"{path}.{key}", mask)
+                result[key], below = mask_value(item, f"{path}.{key}", mask, short)
                 masked += below
         return result, masked
     return value, []
@@ -139,14 +155,14 @@ def public_path(path: str, root: str | None, base: str | None = None) -> str:
     return home_relative(path)
 
 
-def public_text(text: str, root: str | None) -> str:
-    """A text (a traceback) without secrets, the home folder or the repository's place."""
-    return mask_text(short_text(text, root))
+def public_text(text: str, root: str | None, *, sure: bool = False) -> str:
+    """A text (a traceback) without secrets, the home folder or the repository's place; see :func:`mask_text`."""
+    return mask_text(short_text(text, root), sure=sure)
 
 
 def short_text(text: str, root: str | None) -> str:
     """A text without the home folder or the repository's place; secrets stay, for whoever masks and lists them."""
     for prefix, short in ((root, "."), (os.path.expanduser("~").rstrip("/"), "~")):
         if prefix and prefix != "/":
-            text = re.sub(re.escape(prefix) + r"(?![\w-]|\.\w)", short, text)
+            text = re.sub(rf"{PATH_BEGINS}{re.escape(prefix)}{PATH_ENDS}", lambda _, short=short: short, text)  # type: ignore[misc]
     return text

@@ -14,7 +14,6 @@ import tempfile
 import threading
 import time
 from abc import abstractmethod
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from gitlumo import privacy, signals, values
@@ -148,7 +147,14 @@ class Sharing(Picturing):
         from gitlumo.git import process
 
         location = self.repository.location
-        order = {"location": asdict(location), "uid": self.uid, "seq": seq, "pace": pace, "wait": wait, "limit": LIMIT}
+        order = {
+            "location": location._asdict(),
+            "uid": self.uid,
+            "seq": seq,
+            "pace": pace,
+            "wait": wait,
+            "limit": LIMIT,
+        }
         with tempfile.TemporaryFile() as said:  # not a pipe: a process that is forked just now would hold it open
             pushing = process.Child(
                 [sys.executable, "-P", "-m", "gitlumo.share.live", json.dumps(order)],

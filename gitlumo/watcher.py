@@ -6,12 +6,12 @@ import heapq
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from gitlumo.beginning import roots
 from gitlumo.condition import Condition, test
 from gitlumo.config import read_settings
-from gitlumo.errors import FormatError, LumoError
+from gitlumo.errors import FormatError, IndexDamaged, LumoError
 from gitlumo.git.repository import Repository, open_repository
 from gitlumo.home import Home
 from gitlumo.naming import resolved
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from gitlumo.frames import Frames
 
 
+T = TypeVar("T")
 _KINDS = {int: "integer", float: "real", str: "text", bytes: "blob"}
 
 
@@ -171,7 +172,16 @@ class Watcher:
         self._repository.objects.refresh()
         return Selection(self._branch, self._roots["cache_root"])
 
-    def rows(self, where: Where = None, columns: Iterable[str] | None = None) -> list[dict[str, Any]]:
+    def _answer(self, question: Callable[[Selection, Condition | None], T], where: Where) -> T:
+        """What is asked of a selection; of a new one, if the index is found damaged."""
+        try:
+            with self._select() as selection:
+                return question(selection, _full(where, selection, self._repository))
+        except IndexDamaged:
+            with self._select() as selection:
+                return question(selection, _full(where, selection, self._repository))
+
+    def rows(self, where: Where = None, columns: str | Iterable[str] | None = None) -> list[dict[str, Any]]:
         """The runs as plain dicts, the newest first; it needs no pandas.
 
         Args:
@@ -182,12 +192,11 @@ class Watcher:
             UsageError: For a condition that is none.
             LumoError: If the ledger cannot be read.
         """
-        wanted = None if columns is None else list(columns)
-        with self._select() as selection:
-            return [_shown(row, wanted) for row in selection.rows(_full(where, selection, self._repository))]
+        wanted = _listed(columns)
+        return self._answer(lambda selection, full: [_shown(row, wanted) for row in selection.rows(full)], where)
 
     def load(
-        self, where: Where = None, columns: Iterable[str] | None = None, *, incremental: bool = True
+        self, where: Where = None, columns: str | Iterable[str] | None = None, *, incremental: bool = True
     ) -> pandas.DataFrame:
         """The runs as a data frame: a row for each, the newest first; its index is the test_name.
 
@@ -208,10 +217,8 @@ class Watcher:
 
         if self._frames is None or not incremental:
             self._frames = Frames(str(self._repository.location.work_tree or self._repository.location.common_dir))
-        with self._select() as selection:
-            return self._frames.load(
-                selection, _full(where, selection, self._repository), None if columns is None else list(columns)
-            )
+        frames, wanted = self._frames, _listed(columns)
+        return self._answer(lambda selection, full: frames.load(selection, full, wanted), where)
 
     def history(self, keys: str | Iterable[str] | None = None, where: Where = None) -> pandas.DataFrame:
         """The curves of runs as one long data frame: exp_name, test_name, metric, step, time, value.
@@ -226,9 +233,8 @@ class Watcher:
         """
         from gitlumo.frames import curves
 
-        wanted = None if keys is None else {keys} if isinstance(keys, str) else set(keys)
-        with self._select() as selection:
-            return curves(selection.rows(_full(where, selection, self._repository)), wanted)
+        wanted = _listed(keys)
+        return self._answer(lambda selection, full: curves(selection.rows(full), wanted), where)
 
     def retrieve(self, prefix: str) -> Experiment:
         """One run, to read and to edit.
@@ -287,6 +293,10 @@ class Watcher:
     def __repr__(self) -> str:
         """Where it looks."""
         return f"Watcher({str(self._repository.location.work_tree or self._repository.location.common_dir)!r})"
+
+
+def _listed(names: str | Iterable[str] | None) -> list[str] | None:
+    return None if names is None else [names] if isinstance(names, str) else list(names)
 
 
 Where = Condition | str | None

@@ -7,14 +7,14 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from gitlumo import values
-
 _SIZES = ("bytes", "KiB", "MiB", "GiB", "TiB")
 _UNITS = ((31536000, "year"), (2592000, "month"), (604800, "week"), (86400, "day"), (3600, "hour"), (60, "minute"))
 
 
 def age(start: object, now: float | None = None) -> str:
     """How long ago a recorded time is, as git's relative dates say it."""
+    from gitlumo import values
+
     return age_of(values.time_seconds(start), now)
 
 
@@ -34,6 +34,8 @@ def age_of(then: object, now: float | None = None) -> str:
 
 def duration(progress: Mapping[str, Any], now: float | None = None) -> str:
     """How long a run took; of a killed one until it was last heard, of a running one until now."""
+    from gitlumo import values
+
     start, end = values.time_seconds(progress.get("start")), values.time_seconds(progress.get("end"))
     if end is None and progress.get("killed"):
         end = values.time_seconds(progress.get("last_edit_time"))

@@ -18,9 +18,9 @@ import pytest
 # In CI any other skip is a failure. A reason may go on after these words.
 EXPECTED_SKIPS = ("not root", "needs root", "needs a normal user", "torch is not installed", "shared data",
                   "git is too old for reftable", "man is not installed", "zsh is not installed",
-                  "sshd is not installed",
-                  "git's completion is not installed", "npm is not installed",
-                  "chromium is not installed")  # fmt: skip
+                  "sshd is not installed", "gitleaks is not installed", "openssl is not installed",
+                  "nginx and fcgiwrap are not installed", "npm is not installed", "chromium is not installed",
+                  "git's completion is not installed")  # fmt: skip
 FORGOTTEN = ("GIT_", "LUMO_", "XDG_", "SLURM_", "OMPI_", "LC_", "PYTEST_DEBUG_TEMPROOT")
 FORGOTTEN_NAMES = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "GITHUB_TOKEN", "GH_TOKEN", "EMAIL", "LANG", "LANGUAGE",
                    "EDITOR", "VISUAL", "PAGER", "LESS", "NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES",

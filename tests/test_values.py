@@ -369,7 +369,10 @@ def test_every_time_comes_back(seconds):
     assert values.time_seconds(values.time_text(seconds)) == pytest.approx(seconds, abs=0.00051)
 
 
-@pytest.mark.parametrize("text", [None, 5, "", "now", "2026-11-24", "2026-11-24T08:00:00", "2026-13-01T00:00:00Z"])
+NO_TIMES = [None, 5, "", "now", "2026-11-24", "2026-11-24T08:00:00", "2026-13-01T00:00:00Z", "2026-02-29T08:00:00.000Z"]
+
+
+@pytest.mark.parametrize("text", [*NO_TIMES, "2026-11-24T08:60:00.000Z", "2026-11-24T25:00:00.000Z"])
 def test_no_times(text):
     assert values.time_seconds(text) is None
     with pytest.raises(FormatError):
@@ -391,6 +394,11 @@ def test_no_run_started_before_1970():
 )
 def test_the_day_is_utc(start, day):
     assert values.day_text(start) == day
+
+
+@given(st.datetimes(datetime.datetime(1970, 1, 1), datetime.datetime(9999, 12, 31)))
+def test_every_day(moment):
+    assert values.day_text(moment.isoformat(timespec="milliseconds") + "Z") == moment.strftime("%y%m%d")
 
 
 @pytest.mark.parametrize(

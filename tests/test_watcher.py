@@ -87,6 +87,19 @@ def test_conditions_and_columns(runs):
         watcher.load(7)
 
 
+def test_columns_that_no_run_found_has(runs):
+    watcher = Watcher()
+    df = watcher.load("lr > 5", columns=["params.lr", "start"])
+    assert (list(df.columns), len(df)) == (["params.lr", "start"], 0)
+    df = watcher.load("exp = cifar", columns=["params.flag", "exception", "end"])
+    assert df[["params.flag", "exception"]].isna().all(axis=None)
+    assert isinstance(df["end"].dtype, pd.DatetimeTZDtype)
+    assert list(watcher.load(columns="params.depth").columns) == ["params.depth"]
+    assert watcher.rows("exp = cifar", "params.depth") == [{"params.depth": 7}]
+    with pytest.raises(UsageError, match=r"no run has a column 'depth'; did you mean 'params.depth'\?"):
+        watcher.load(columns="depth")
+
+
 LAST, LEAST, GREATEST = (f"metrics.acc.{name}" for name in ("last", "min", "max"))
 
 

@@ -7,15 +7,18 @@ import re
 import urllib.parse
 from dataclasses import dataclass
 
+from gitlumo import privacy
 from gitlumo.errors import GitError, LumoError, UsageError
 from gitlumo.git import process
+from gitlumo.git.transport import ssh_host
 from gitlumo.home import Home
 from gitlumo.share import remotes
 
-PUBLIC = "https://api.github.com"
-_REPO = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,38})/[A-Za-z0-9._-]{1,100}")
-_SCP = re.compile(r"(?:[^/@:]+@)?([^/:]+):(?!/)(.+)")
-_ISSUE = re.compile(r"(?:github:)?([^/#\s]+/[^/#\s]+)#(\d+)")
+_REPO = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,38}/(?!\.{1,2}$)[A-Za-z0-9._-]{1,100}")
+_SCP = re.compile(r"(?:[^/@:]+@)?([^/:@]+):(.+)")
+_NUMBER = r"[1-9][0-9]{0,9}"
+_ISSUE = re.compile(rf"(?:github:)?([^/#\s]+/[^/#\s]+)#({_NUMBER})")
+_PORTS = {"http": 80, "https": 443}
 _ANSWERS = 20.0  # seconds in which a credential helper has to answer: some open a key chain
 _SAY = "--repo OWNER/NAME, or git config lumo.githubRepo OWNER/NAME"
 _VARIABLES = ("GITHUB_TOKEN", "GH_TOKEN")
@@ -28,16 +31,18 @@ class Address:
     Attributes:
         api: The API's base, ``https://api.github.com`` or ``https://HOST/api/v3``.
         repo: ``owner/name``.
+        former: What it was called when it was asked for.
     """
 
     api: str
     repo: str
+    former: str = ""
 
     @property
     def host(self) -> str:
         """The host that git and people use."""
-        host = urllib.parse.urlsplit(self.api).netloc
-        return "github.com" if self.api == PUBLIC else host
+        url = urllib.parse.urlsplit(self.api)
+        return (url.netloc if url.path else url.netloc.removeprefix("api.")).lower()
 
     @property
     def web(self) -> str:
@@ -74,8 +79,6 @@ def find(home: Home, repo: str | None = None) -> Address:
     url = process.ask([*home.repository.git_args, "remote", "get-url", remote]).out.decode("utf-8", "replace").strip()
     found = _of_url(url, host)
     if found is None:
-        from gitlumo import privacy
-
         raise LumoError(
             f"the remote {remote} is at {privacy.mask_text(url)}, which is no repository on {host}\n"
             f"say where the issues go:  {_SAY}\n"
@@ -87,18 +90,31 @@ def find(home: Home, repo: str | None = None) -> Address:
 def _of_url(url: str, host: str) -> str | None:
     """``owner/name`` in the URL of a remote, as git takes them (git-clone(1), "GIT URLS"); None: it is elsewhere."""
     scp = _SCP.fullmatch(url) if "://" not in url else None
+    parsed = _split(url)
     if scp:
-        there, path = scp[1], scp[2]
-    else:
-        parsed = urllib.parse.urlsplit(url)
-        there, path = (parsed.hostname or "", parsed.path) if parsed.scheme else ("", "")
-        if parsed.port and parsed.scheme.startswith("http") and ":" in host:
+        scheme, there, path = "ssh", scp[1].lower(), scp[2]
+    elif parsed and parsed.hostname:
+        scheme, there, path = parsed.scheme, parsed.hostname, parsed.path
+        if scheme in _PORTS and parsed.port not in (None, _PORTS[scheme]):
             there = f"{there}:{parsed.port}"
-    is_alias = "." not in there and bool(there) and (bool(scp) or url.startswith("ssh:"))  # of the user's ssh config
-    if not (there.lower() in (host.lower(), f"ssh.{host.lower()}", f"www.{host.lower()}") or is_alias):
+    else:
         return None
     name = path.strip("/").removesuffix(".git")
-    return name if _REPO.fullmatch(name) else None
+    wanted = host if scheme in _PORTS else host.partition(":")[0]  # that is the API's port
+    known = (wanted, f"ssh.{wanted}", f"www.{wanted}")
+    if not _REPO.fullmatch(name) or (there not in known and (scheme != "ssh" or ssh_host(there) not in known)):
+        return None
+    return name
+
+
+def _split(url: str) -> urllib.parse.SplitResult | None:
+    """The parts of a URL; None: it is none."""
+    try:
+        parsed = urllib.parse.urlsplit(url)
+        _ = parsed.port
+    except ValueError:
+        return None
+    return parsed
 
 
 def parse(text: str, api: str) -> tuple[str, int] | None:
@@ -106,13 +122,17 @@ def parse(text: str, api: str) -> tuple[str, int] | None:
     short = _ISSUE.fullmatch(text)
     if short and _REPO.fullmatch(short[1]):
         return short[1], int(short[2])
-    url = urllib.parse.urlsplit(text)
-    parts = url.path.strip("/").split("/")
-    if url.scheme in ("http", "https") and url.netloc == Address(api, "").host and parts[2:3] == ["issues"]:
-        repo = "/".join(parts[:2])
-        if len(parts) == 4 and parts[3].isdecimal() and _REPO.fullmatch(repo):
-            return repo, int(parts[3])
+    url, host = _split(text), Address(api, "").host
+    if url and url.scheme in _PORTS and url.netloc.lower() in (host, f"www.{host}"):
+        page = re.fullmatch(rf"/([^/]+/[^/]+)/issues/({_NUMBER})/?", url.path)
+        if page and _REPO.fullmatch(page[1]):
+            return page[1], int(page[2])
     return None
+
+
+def is_repo(text: str) -> bool:
+    """Whether a text can be ``owner/name``."""
+    return bool(_REPO.fullmatch(text))
 
 
 def parse_repo(text: str) -> str | None:
@@ -132,7 +152,7 @@ def token(home: Home, address: Address) -> str:
             return os.environ[name].strip()
     scheme = urllib.parse.urlsplit(address.api).scheme
     asked = f"protocol={scheme}\nhost={address.host}\npath={address.repo}.git\n\n"
-    silent = process.environment({"GIT_ASKPASS": "", "SSH_ASKPASS": ""})
+    silent = process.environment({"GIT_ASKPASS": "", "SSH_ASKPASS": "", "GCM_INTERACTIVE": "never"})
     try:
         words = [*home.repository.git_args, "-c", "core.askPass=", "credential", "fill"]
         answer = process.run(words, stdin=asked.encode(), env=silent, timeout=_ANSWERS, check=False)

@@ -7,11 +7,12 @@ twice makes two of it.
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import email.utils
 import functools
 import itertools
-import threading
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -19,9 +20,15 @@ from typing import Any, TypeVar
 
 import requests
 from github import Auth, Github
-from github.GithubException import GithubException
+from github.GithubException import GithubException, IncompletableObject
+from github.Issue import Issue as Handle
+from github.PaginatedList import PaginatedList
+from github.Repository import Repository
 
+from gitlumo.backup import refusals
 from gitlumo.backup.address import Address
+from gitlumo.backup.pace import Pace
+from gitlumo.backup.refusals import AGAIN, Barred, Gone, Refused, Transferred, Unanswered, Waited
 from gitlumo.errors import RemoteError
 
 TIMEOUT = 30  # seconds
@@ -29,26 +36,8 @@ ATTEMPTS = 4
 PAUSE = 0.5  # seconds, doubled each time, before what was not answered is asked again
 LONGEST_WAIT = 3700  # seconds: GitHub's hour, and a little
 RESERVE = 20  # requests of the hour that are left to others
-SECONDARY = 60  # seconds to wait at a secondary limit that does not say how long
-_GATEWAY = frozenset({500, 502, 503, 504})
 
 T = TypeVar("T")
-
-
-class Refused(RemoteError):
-    """GitHub did not do it, and would not do it again."""
-
-
-class Gone(Refused):
-    """What was asked for is not there, or not any more."""
-
-
-class Unanswered(RemoteError):
-    """Nobody knows whether GitHub has done it."""
-
-
-class Waited(RemoteError):
-    """GitHub did not do it, as it was asked too often; now it may be asked again."""
 
 
 @dataclass(frozen=True)
@@ -85,22 +74,6 @@ class Issue:
     handle: Any
 
 
-class Pace:
-    """At least so many seconds between two writes, whoever makes them (GitHub's best practices ask for one)."""
-
-    def __init__(self, seconds: float):
-        self._seconds, self._lock, self._last = seconds, threading.Lock(), 0.0
-
-    def write(self, call: Callable[[], T]) -> T:
-        """Make a call that writes, when it is time for it."""
-        with self._lock:
-            time.sleep(max(0.0, self._last + self._seconds - time.monotonic()))
-            try:
-                return call()
-            finally:
-                self._last = time.monotonic()
-
-
 class Client:
     """One repository's issues; not for several threads at once, but they may share the pace."""
 
@@ -112,7 +85,12 @@ class Client:
             token: The token.
             pace: Of writes.
             tell: Takes a line that says for what is waited.
+
+        Raises:
+            Barred: If the token cannot be one.
         """
+        if not re.fullmatch(r"[!-~]+", token):
+            raise Barred("the token has a space, a line end or a letter that no token has\n  export GITHUB_TOKEN=...")
         self._github = Github(
             auth=Auth.Token(token),
             base_url=address.api,
@@ -124,9 +102,11 @@ class Client:
             seconds_between_writes=None,
             lazy=True,
         )
-        self._pace, self._tell = pace, tell
+        self._pace, self._tell, self._token = pace, tell, token
         self._go_to(address)
-        self._date: float | None = None  # GitHub's clock when it was last heard
+        self._ahead = (
+            -600.0
+        )  # seconds by which GitHub's clock is before ours; as long as that is not known, none is missed
 
     def close(self) -> None:
         """Let go of the connection."""
@@ -138,10 +118,22 @@ class Client:
         Raises:
             RemoteError: If it cannot be seen, or has no issues.
         """
-        has_issues, name = self._read(f"see {self.address.repo}", lambda: (self._repo.has_issues, self._repo.full_name))
+
+        def call() -> tuple[bool, str, str]:
+            repo = self._github.get_repo(self.address.repo)  # one that was answered with anything is not asked again
+            return _known(repo.has_issues), _known(repo.full_name), str(repo.raw_headers.get("date", ""))
+
+        try:
+            has_issues, name, date = self._read(f"see {self.address.repo}", call)
+        except Gone as error:
+            hint = "is it spelled right?  --repo OWNER/NAME; a private one needs a token that may see it"
+            raise Barred(f"{error}\n{hint}") from None
         if not has_issues:
-            raise Refused(_no_issues(self.address))
-        self._go_to(Address(self.address.api, name))
+            raise Barred(refusals.no_issues(self.address))
+        former = "" if name.lower() == self.address.repo.lower() else self.address.repo
+        self._go_to(Address(self.address.api, name, former))
+        if parsed := email.utils.parsedate_tz(date):
+            self._ahead = email.utils.mktime_tz(parsed) - time.time()
         return self.address
 
     def _go_to(self, address: Address) -> None:
@@ -151,6 +143,7 @@ class Client:
     def follow(self, other: Client) -> None:
         """Ask the repository that another client has settled on."""
         self._go_to(other.address)
+        self._ahead = other._ahead
 
     def issues(self, label: str, since: float | None = None) -> Iterator[Issue]:
         """The issues of a label, open and closed, the newest first.
@@ -159,17 +152,32 @@ class Client:
             label: The label.
             since: Only those that were touched since then, in seconds since 1970.
         """
-        moment: dict[str, Any] = {"since": datetime.datetime.fromtimestamp(since, datetime.UTC)} if since else {}
-        pages = self._repo.get_issues(state="all", labels=[label], sort="created", direction="desc", **moment)
+        pages = self._listed(label, since)
+
+        def nth(number: int) -> Issue | None:
+            nonlocal pages
+            try:
+                return _issue(pages[number])  # a page is asked for when it is needed
+            except IndexError:
+                return None
+            except Exception:
+                pages = self._listed(label, since)  # they keep whatever they were answered
+                raise
+
         for number in itertools.count():
-            page = self._read("list the issues", functools.partial(pages.get_page, number))
-            yield from (self._issue(each) for each in page if each.pull_request is None)
-            if len(page) < 100:
+            each = self._read("list the issues", functools.partial(nth, number))
+            if each is None:
                 break
+            if each.url.split("/")[-2] != "pull":
+                yield each
+
+    def _listed(self, label: str, since: float | None) -> PaginatedList[Handle]:
+        moment: dict[str, Any] = {"since": datetime.datetime.fromtimestamp(since, datetime.UTC)} if since else {}
+        return self._repo.get_issues(state="all", labels=[label], sort="created", direction="desc", **moment)
 
     def now(self) -> float:
-        """The time by GitHub's clock, in seconds since 1970; by ours where it was never heard."""
-        return time.time() - 600 if self._date is None else self._date
+        """The time by GitHub's clock, in seconds since 1970."""
+        return time.time() + self._ahead
 
     def issue(self, number: int) -> Issue:
         """One issue.
@@ -177,20 +185,38 @@ class Client:
         Raises:
             Gone: If there is none, or it is in another repository now.
         """
-        found = self._read(f"read {self.address.repo}#{number}", lambda: self._repo.get_issue(number))
-        there = found.html_url.split("/issues/")[0].rpartition("/")
-        owner = there[0].rpartition("/")[2]
-        if f"{owner}/{there[2]}".lower() != self.address.repo.lower():
-            raise Gone(
-                f"{self.address.repo}#{number} was transferred: it is {owner}/{there[2]}#{found.number} now\n"
-                f"to go on with it there:  git lumo backup --repo {owner}/{there[2]}"
+        found = self._get(self._repo, number)
+        there = _repo_of(found)
+        if there.lower() != self.address.repo.lower():
+            raise Transferred(
+                f"{self.address.repo}#{number} was transferred: it is {there}#{found.number} now\n"
+                f"to go on with it there:  git lumo backup --repo {there}"
             )
-        return self._issue(found)
+        return _issue(found)
+
+    def transferred(self, repo: str, number: int) -> Issue | None:
+        """An issue of another repository, if it is in this one now."""
+        with contextlib.suppress(Refused):
+            found = self._get(self._github.get_repo(repo), number)
+            if _repo_of(found).lower() == self.address.repo.lower():
+                return _issue(found)
+        return None
+
+    def _get(self, repo: Repository, number: int) -> Handle:
+        def call() -> Handle:
+            found = repo.get_issue(number).complete()
+            _known(found.html_url)
+            return found
+
+        return self._read(f"read #{number}", call)
 
     def comments(self, issue: Issue) -> list[Comment]:
         """An issue's comments, the oldest first."""
-        found = self._read(f"read the comments of #{issue.number}", lambda: list(issue.handle.get_comments()))
-        return [Comment(each.id, each.body or "", each) for each in found]
+
+        def call() -> list[Comment]:
+            return [Comment(_known(each.id), each.body or "", each) for each in issue.handle.get_comments()]
+
+        return self._read(f"read the comments of #{issue.number}", call)
 
     def create(self, title: str, body: str, labels: Iterable[str], **more: Any) -> Issue:
         """Make an issue.
@@ -200,50 +226,56 @@ class Client:
         """
 
         def call() -> Any:
-            made = self._repo.create_issue(title=title, body=body, labels=list(labels), **more)
-            return self._answered(made)
+            return self._answered(self._repo.create_issue(title=title, body=body, labels=list(labels), **more))
 
-        return self._issue(self._write("make an issue", call))
+        return _issue(self._write("make an issue", call))
 
     def edit(self, issue: Issue, **changes: Any) -> Issue:
         """Change an issue: ``title``, ``body``, ``state``, ``state_reason``, ``labels``."""
 
         def call() -> Any:
-            issue.handle.edit(**changes)
-            return self._answered(issue.handle)
+            headers, data = self._github.requester.requestJsonAndCheck("PATCH", issue.handle.url, input=changes)
+            return self._answered(Handle(self._github.requester, headers, data, completed=True))
 
-        return self._issue(self._write(f"edit #{issue.number}", call, again=True))
+        return _issue(self._write(f"edit #{issue.number}", call, again=True))
 
     def _answered(self, handle: T, key: str = "number") -> T:
         """What PyGithub has made of an answer to a write, if it is one: it takes any, and does not follow a 307.
 
         Raises:
             Refused: If the repository or the issue has moved.
-            Unanswered: If something else has answered.
+            ValueError: If something else has answered.
         """
         data: Any = handle.raw_data  # type: ignore[attr-defined]
         if isinstance(data.get(key), int):
             return handle
         if "message" in data:
             raise Refused(f"{self.address.repo}, or its issue, has just moved: {data['message']}; try again")
-        raise Unanswered(f"what answers for {self.address.host} is not GitHub; does the network ask for a login?")
+        raise Unanswered(
+            f"what answers for {self.address.host} is not GitHub; does the network ask for a login?{AGAIN}"
+        )
 
     def add_comment(self, issue: Issue, body: str) -> None:
         """Comment on an issue."""
         self._write(f"comment on #{issue.number}", lambda: self._answered(issue.handle.create_comment(body), "id"))
 
     def delete_comment(self, issue: Issue, comment: Comment) -> None:
-        """Delete a comment of ours."""
-        self._write(f"delete a comment of #{issue.number}", comment.handle.delete)
+        """Delete a comment of ours, unless somebody has just done it."""
+        with contextlib.suppress(Gone):
+            self._write(f"delete a comment of #{issue.number}", comment.handle.delete, again=True)
 
     def labels(self) -> set[str]:
         """The labels that the repository has, in lower case: GitHub takes no two that differ in case alone."""
-        return {label.name.lower() for label in self._read("list the labels", lambda: list(self._repo.get_labels()))}
+        return self._read("list the labels", lambda: {label.name.lower() for label in self._repo.get_labels()})
 
     def make_label(self, name: str, color: str, description: str) -> None:
         """Make a label, unless somebody has just done it."""
+
+        def call() -> Any:
+            return self._answered(self._repo.create_label(name, color, description), "id")
+
         try:
-            self._write(f"make the label {name!r}", lambda: self._repo.create_label(name, color, description))
+            self._write(f"make the label {name!r}", call, again=True)
         except Refused as error:
             if "already" not in str(error):
                 raise
@@ -260,15 +292,6 @@ class Client:
             known = ", ".join(each.title for each in there) or "none"
             raise Refused(f"{self.address.repo} has no milestone {title!r}; it has: {known}")
         return found
-
-    def _issue(self, handle: Any) -> Issue:
-        date = email.utils.parsedate_tz((handle.raw_headers or {}).get("date", ""))
-        self._date = float(email.utils.mktime_tz(date)) if date else self._date
-        labels = tuple(label.name for label in handle.labels)
-        is_open = handle.state == "open"
-        return Issue(
-            handle.number, handle.title, handle.body or "", is_open, labels, handle.comments, handle.html_url, handle
-        )
 
     def _read(self, what: str, call: Callable[[], T]) -> T:
         return self._again(what, call)
@@ -290,26 +313,39 @@ class Client:
         raise AssertionError("unreachable")
 
     def _ask(self, what: str, call: Callable[[], T]) -> T:
+        try:
+            return self._asked(what, call)
+        except RemoteError as error:  # whoever answers may repeat what was sent to them
+            raise type(error)(str(error).replace(self._token, "***")) from None
+
+    def _asked(self, what: str, call: Callable[[], T]) -> T:
         self._spare()
         try:
             return call()
+        except IncompletableObject:
+            raise self._stranger("it says too little", what) from None
         except GithubException as error:
-            wait = _asked_to_wait(error)
+            wait = refusals.pause(error)
             if wait is not None and wait <= LONGEST_WAIT:
                 self._sleep(wait, "GitHub asks for a pause")
-                raise Waited(f"GitHub could not {what}: it asked for a pause of {wait:.0f} s") from None
-            raise self._refusal(error, what) from None
+                raise Waited(f"GitHub could not {what}: it asked for a pause of {wait:.0f} s{AGAIN}") from None
+            if wait is not None:
+                until = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(time.time() + wait))
+                raise Barred(
+                    f"{self.address.host} asks for a pause until {until}: {refusals.message(error)}{AGAIN}"
+                ) from None
+            raise refusals.refusal(error, what, self.address) from None
         except (requests.RequestException, OSError) as error:
             raise Unanswered(
-                f"{self.address.host} did not answer when it was to {what}: {_why(error)}\n"
-                "the same command again goes on where this one stopped"
+                f"{self.address.host} did not answer when it was to {what}: {_why(error)}{AGAIN}"
             ) from None
         except (TypeError, AttributeError, ValueError) as error:  # PyGithub's, of something that GitHub never answers
-            raise Unanswered(
-                f"what answers for {self.address.host} is not GitHub ({error}); it was to {what}"
-            ) from None
+            raise self._stranger(error, what) from None
         except RuntimeError as error:  # PyGithub's, of a redirection to another server
-            raise Refused(f"could not {what}: {error}\nsee:  git config lumo.githubUrl") from None
+            raise Barred(f"could not {what}: {error}\nsee:  git config lumo.githubUrl") from None
+
+    def _stranger(self, why: object, what: str) -> Unanswered:
+        return Unanswered(f"what answers for {self.address.host} is not GitHub ({why}); it was to {what}{AGAIN}")
 
     def _spare(self) -> None:
         """Wait while the hour's requests are nearly used up: others live on them, too."""
@@ -324,58 +360,28 @@ class Client:
         self._tell(f"{why}: waiting {seconds:.0f} s, until {until}")
         time.sleep(seconds)
 
-    def _refusal(self, error: GithubException, what: str) -> RemoteError:
-        said, where = _message(error), self.address
-        if error.status in _GATEWAY:
-            return Unanswered(f"{where.host} has trouble of its own ({error.status}) and may not have done it: {what}")
-        if error.status == 401:
-            again = "is it complete, and not expired?  export GITHUB_TOKEN=..."
-            return Refused(f"{where.host} does not take the token: {said}\n{again}")
-        if error.status == 403:
-            return Refused(f"the token may not {what} in {where.repo}: {said}\n{_scopes(error)}")
-        if error.status == 410 and "disabled" in said.lower():
-            return Gone(_no_issues(where))
-        if error.status in (404, 410):
-            return Gone(f"{where.host} has no such thing, or the token may not see it; could not {what}: {said}")
-        if error.status == 422:
-            return Refused(f"{where.host} could not {what}: {said}")
-        return Refused(f"{where.host} could not {what}: {error.status} {said}")
+
+def _issue(handle: Handle) -> Issue:
+    """An issue that was listed: what is not in the answer, PyGithub would ask for one by one."""
+    labels = tuple(label.name for label in handle.labels)
+    is_open = handle.state == "open"
+    number, url = _known(handle.number), _known(handle.html_url)
+    return Issue(number, handle.title, handle.body or "", is_open, labels, handle.comments, url, handle)
 
 
-def _no_issues(address: Address) -> str:
-    return (
-        f"{address.repo} has no issues: they are switched off\n"
-        f"switch them on at {address.web}/settings, or name another repository:  --repo OWNER/NAME"
-    )
+def _repo_of(handle: Handle) -> str:
+    return "/".join(handle.html_url.split("/")[-4:-2])
 
 
-def _scopes(error: GithubException) -> str:
-    headers = {name.lower(): value for name, value in (error.headers or {}).items()}
-    wanted, there = headers.get("x-accepted-oauth-scopes"), headers.get("x-oauth-scopes")
-    if wanted and there is not None:
-        return f"it has the scopes: {there or 'none'}; this needs one of: {wanted}"
-    return "a fine-grained token needs the permission 'Issues: write' for it, a classic one the scope 'repo'"
+def _known(value: T | None) -> T:
+    """What PyGithub found in an answer.
 
-
-def _message(error: GithubException) -> str:
-    data = error.data if isinstance(error.data, dict) else {}
-    listed = [each for each in data.get("errors") or () if isinstance(each, dict)]
-    details = [str(each.get("message") or f"{each.get('field')} {each.get('code')}") for each in listed]
-    said = str(data.get("message") or error.message or "no reason given")
-    return f"{said} ({'; '.join(details)})" if details else said
-
-
-def _asked_to_wait(error: GithubException) -> float | None:
-    """For how many seconds a refusal asks for a pause; None: it is no such refusal."""
-    headers = {name.lower(): value for name, value in (error.headers or {}).items()}
-    if error.status not in (403, 429):
-        return None
-    if headers.get("retry-after", "").isdigit():
-        return float(headers["retry-after"])
-    if headers.get("x-ratelimit-remaining") == "0" and headers.get("x-ratelimit-reset", "").isdigit():
-        return max(0.0, int(headers["x-ratelimit-reset"]) - time.time()) + 1
-    is_limit = error.status == 429 or "rate limit" in _message(error).lower()
-    return SECONDARY if is_limit else None
+    Raises:
+        ValueError: If it is not there: anything may have answered.
+    """
+    if value is None:
+        raise ValueError("it answers something else")
+    return value
 
 
 def _why(error: Exception) -> str:
@@ -385,4 +391,6 @@ def _why(error: Exception) -> str:
     cause: BaseException = error
     while cause.__cause__ or cause.__context__:
         cause = cause.__cause__ or cause.__context__ or cause
+    if isinstance(cause, OSError) and cause.strerror:
+        return cause.strerror
     return str(cause).rpartition(": ")[2].strip("()'\"") or type(cause).__name__

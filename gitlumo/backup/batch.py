@@ -7,12 +7,13 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from gitlumo.backup.api import Client, Refused, Unanswered
+from gitlumo.backup.api import Client
 from gitlumo.backup.issues import Backups, Done
-from gitlumo.errors import LumoError
+from gitlumo.backup.refusals import Barred
+from gitlumo.errors import LumoError, RemoteError
 from gitlumo.store.query import Found
 
-SILENCES = 3  # runs in a row for which GitHub has not answered: then it is not asked any more
+FAILURES = 3  # runs in a row that GitHub has not taken, or not answered: then it is not asked any more
 
 
 @dataclass(frozen=True)
@@ -38,16 +39,15 @@ def back_up(
         connect: Makes one more client.
 
     Raises:
-        Refused: If GitHub refuses, as it would for the others, too.
-        Unanswered: If it does not answer at all.
+        RemoteError: If GitHub refuses, as it would for the others, too, or does not answer at all.
     """
     if parallel == 1 or connect is None or len(founds) < 2:
-        yield from _in_turn(backups, founds)
+        yield from _in_turn(backups, founds, [])
         return
     results: queue.Queue[Done | Failed | BaseException | None] = queue.Queue()
     todo, stop = iter(founds), threading.Event()
     workers = [backups.beside(connect()) for _ in range(min(parallel, len(founds)))]
-    lock = threading.Lock()
+    lock, failures = threading.Lock(), list[RemoteError]()
 
     def shared() -> Iterator[Found]:
         while not stop.is_set():
@@ -59,7 +59,7 @@ def back_up(
 
     def work(worker: Backups) -> None:
         try:
-            for result in _in_turn(worker, shared()):
+            for result in _in_turn(worker, shared(), failures):
                 results.put(result)
         except BaseException as error:
             stop.set()
@@ -88,16 +88,19 @@ def back_up(
         raise first
 
 
-def _in_turn(backups: Backups, founds: Sequence[Found] | Iterator[Found]) -> Iterator[Done | Failed]:
-    silences = 0
+def _in_turn(
+    backups: Backups, founds: Sequence[Found] | Iterator[Found], failures: list[RemoteError]
+) -> Iterator[Done | Failed]:
+    """Back up one run after the other; ``failures`` are GitHub's, since it has last taken one of anybody's."""
     for found in founds:
         try:
             yield backups.back_up(found)
-            silences = 0
-        except Refused:
+            failures.clear()
+        except Barred:
             raise
         except LumoError as error:
-            silences = silences + 1 if isinstance(error, Unanswered) else 0
-            if silences == SILENCES:
+            if isinstance(error, RemoteError):
+                failures.append(error)
+            if len(failures) >= FAILURES:
                 raise
             yield Failed(found.label, error)

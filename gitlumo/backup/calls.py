@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from typing import Any
@@ -44,14 +45,17 @@ def back_up(
     exp_name, test_name, uid = run
     if lumo_dir is None:
         raise StateError(f"{exp_name}/{test_name} was read from a folder of no repository, so its ledger is not known")
-    from gitlumo.backup.api import Client, Pace
+    from gitlumo.backup.api import Client
     from gitlumo.backup.issues import Backups, Options
+    from gitlumo.backup.pace import Pace
 
-    repository = open_repository(os.path.dirname(lumo_dir))
-    home = Home(repository, read_settings(repository.config))
-    place = address.find(home, repo)
-    client = Client(place, access_token or address.token(home, place), Pace(home.settings.github_pause), _tell)
-    try:
+    with contextlib.ExitStack() as opened:
+        repository = open_repository(os.path.dirname(lumo_dir))
+        opened.callback(repository.close)
+        home = Home(repository, read_settings(repository.config))
+        place = address.find(home, repo)
+        client = Client(place, access_token or address.token(home, place), Pace(home.settings.github_pause), _tell)
+        opened.callback(client.close)
         files = editing.published(home.ledger, uid, (exp_name, test_name))
         if files is None:
             raise StateError(f"{exp_name}/{test_name} is not published yet; type 'git lumo status'")
@@ -61,9 +65,6 @@ def back_up(
         done = backups.back_up(found)
         return {"backend": "github", "repo": done.repo, "number": done.number, "url": done.url, "did": done.what,
                 "masked": list(done.masked)}  # fmt: skip
-    finally:
-        client.close()
-        repository.close()
 
 
 def _tell(line: str) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 from gitlumo.backup import fitting, issue, masking, page, whereabouts
 from gitlumo.backup.address import Address
 from gitlumo.backup.parcel import Parcel
+from gitlumo.errors import LumoError
 from gitlumo.store.record import RUNNING
 
 LABEL = "lumo"
@@ -50,33 +51,41 @@ class Draft:
 
         Args:
             former: The body that there is, in which people may have written.
+
+        Raises:
+            LumoError: If they have written so much that there is no room for ours.
         """
-        empty = issue.body(self.uid, self.page, "", former)
-        parts = issue.split(self.uid, self.digest, self.record, issue.MAX_BODY - len(empty.encode("utf-8")))
+        room = issue.room_in(issue.body(self.uid, self.page, "", former))
+        if room < 0:
+            raise LumoError(
+                f"what people have written into the issue of {self.name} leaves no room for the run; move"
+                f" {-room} bytes of it into a comment"
+            )
+        parts = issue.split(self.uid, self.digest, self.record, room)
         rest = [issue.comment(self.uid, part) for part in parts[1:]]
         return issue.body(self.uid, self.page, parts[0], former), rest
 
 
-def of(run: Parcel, place: Address, root: str | None, code: Address | None) -> Draft:
+def of(run: Parcel, place: Address, code: Address | None) -> Draft:
     """The draft of a run.
 
     Args:
         run: The run.
         place: Where the issue is to be.
-        root: The repository's work tree here.
         code: The repository on GitHub that has the code.
 
     Raises:
         LumoError: If the run is too large for an issue.
     """
-    hidden, masked = masking.masked(whereabouts.numbered(run, place, None), root)
-    record, lost = fitting.fit(hidden, masked)
+    hidden, masked = masking.masked(whereabouts.unnumbered(run, place))
+    fitted, lost = fitting.fit(hidden, masked)
+    record = fitting.to_bytes(fitted.files, lost)
     state = run.record.state
     return Draft(
         run.identity.uid,
         page.name(hidden),
         page.title(hidden),
-        page.text(hidden, masked, lost, f"{code.web}/commit/" if code else None),
+        page.text(fitted, masked, lost, f"{code.web}/commit/" if code else None),
         fitting.compress(record),
         issue.digest_of(record),
         (LABEL, f"{LABEL}:{run.identity.exp_name}"[:_MAX_LABEL], state),

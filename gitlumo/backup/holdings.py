@@ -10,9 +10,10 @@ from typing import Any
 from gitlumo import editing, values
 from gitlumo.backup import address, draft, fitting, issue, parcel, whereabouts
 from gitlumo.backup.address import Address
-from gitlumo.backup.api import Client, Gone, Issue
+from gitlumo.backup.api import Client, Issue
 from gitlumo.backup.draft import LABEL, Draft
 from gitlumo.backup.parcel import Parcel
+from gitlumo.backup.refusals import Gone, Transferred
 from gitlumo.backup.restoring import Backup
 from gitlumo.errors import FormatError, LumoError
 from gitlumo.home import Home
@@ -66,13 +67,12 @@ class Holdings:
     def _take(self, each: Issue) -> None:
         for issues in self._there.values():
             issues.pop(each.number, None)
-        uid = issue.uid_of(each.body)
-        if uid:
+        for uid in issue.uids_of(each.body):
             self._there.setdefault(uid, {})[each.number] = each
 
     def _issues(self, uid: str) -> list[Issue]:
-        """The issues of a run, the oldest first."""
-        return [each for _, each in sorted(self._there.get(uid, {}).items())]
+        """The issues of a run, the oldest first; those that are of other runs, too, come last."""
+        return sorted(self._there.get(uid, {}).values(), key=lambda each: (is_mixed(each), each.number))
 
     def run_of(self, found: Found) -> Parcel:
         """See :func:`published`."""
@@ -81,21 +81,24 @@ class Holdings:
 
     def draft(self, run: Parcel) -> Draft:
         """The run as it is to stand in its issue."""
-        return draft.of(run, self._client.address, self._home.repository.location.work_tree, self._code)
+        return draft.of(run, self._client.address, self._code)
 
     def _remembered(self, run: Parcel) -> list[Issue]:
-        """The issue that the run itself names, where it was not listed: somebody has taken its label away."""
-        edit = whereabouts.backup_in(run, self._client.address)
+        """The issue that the run itself names, where it was not listed.
+
+        Somebody has taken its label away, or its mark, or has transferred it to here from where the run says it is.
+        """
+        edit, found = whereabouts.backup_in(run, self._client.address), None
         number = edit.value.get("number") if edit else None
-        if not isinstance(number, int) or isinstance(number, bool):
+        if type(number) is int:
+            with _unless_gone():
+                found = self._client.issue(number)
+        elif edit is None and (elsewhere := whereabouts.latest(run, self._client.address)):
+            found = self._client.transferred(*elsewhere)
+        if found is None:
             return []
-        try:
-            found = self._client.issue(number)
-        except Gone as error:
-            if "transferred" in str(error):
-                raise
-            return []
-        return [found] if issue.uid_of(found.body) == run.identity.uid else []
+        uids = {*issue.uids_of(found.body), *(part.uid for part in issue.parts(found.body))}
+        return [found] if run.identity.uid in uids else []
 
     def check(self, found: Found) -> tuple[str, Issue | None, str]:
         """Whether a run's backup is there, whole and up to date.
@@ -109,7 +112,7 @@ class Holdings:
             return MISSING, None, ""
         kept = there[0]
         try:
-            recorded, _ = self._read(kept, force=False)
+            recorded, _ = self._read(kept)
         except FormatError as error:
             return DAMAGED, kept, str(error)
         edit = whereabouts.backup_in(recorded, self._client.address)
@@ -131,19 +134,27 @@ class Holdings:
         try:
             run, lost = self._read(each, force=force)
         except FormatError as error:
-            hint = "" if force else f"\nas far as it goes:  git lumo restore --force {origin}"
+            hint = (
+                ""
+                if force or not any(issue.parts(each.body))
+                else f"\nas far as it goes:  git lumo restore --force {origin}"
+            )
             raise FormatError(f"{origin}: {error}{hint}") from None
-        return Backup(whereabouts.numbered(run, self._client.address, each.number), origin, lost)
+        return Backup(whereabouts.numbered(run, each.number), origin, lost)
 
-    def _read(self, each: Issue, *, force: bool) -> tuple[Parcel, dict[str, Any]]:
-        uid = issue.uid_of(each.body)
-        if uid is None:
-            again = issue.duplicate_of(each.body)
-            raise FormatError("it is a duplicate that was emptied" if again else "it holds no run of gitlumo's")
+    def _read(self, each: Issue, uid: str | None = None, *, force: bool = False) -> tuple[Parcel, dict[str, Any]]:
+        """The run that an issue holds, which may be known, and what its record lacks of it."""
+        problem = None if uid else _unmarked(each)
+        if problem and not force:
+            raise FormatError(problem)
+        marks = issue.uids_of(each.body) or [part.uid for part in issue.parts(each.body)]
+        if not uid and not marks:
+            raise FormatError(problem or "")
+        uid = uid or marks[0]
         texts: list[str | None] = [each.body]
         if issue.of_run(uid, texts)[0].count > 1:
             texts += [comment.body for comment in self._client.comments(each)]
-        return decode(uid, issue.of_run(uid, texts), force=force)
+        return decode(uid, issue.of_run(uid, texts), force=force, problem=problem)
 
     def all(self) -> Iterator[Issue]:
         """All issues that hold runs, the newest first; of several of one run the oldest alone."""
@@ -160,6 +171,35 @@ class Holdings:
         """
         self._client.settle()
         return self._client.issue(number)
+
+
+@contextlib.contextmanager
+def _unless_gone() -> Iterator[None]:
+    try:
+        yield
+    except Transferred:
+        raise
+    except Gone:
+        pass
+
+
+def is_mixed(each: Issue) -> bool:
+    """Whether an issue is of several runs: somebody has pasted the text of one into another."""
+    return len(issue.uids_of(each.body)) > 1
+
+
+def _unmarked(each: Issue) -> str | None:
+    """Why it cannot be told which run an issue holds; None: it can."""
+    marks = issue.uids_of(each.body)
+    if len(marks) == 1:
+        return None
+    if marks:
+        return f"it is marked as several runs, {' and '.join(marks)}: somebody has pasted the text of one into another"
+    if issue.duplicate_of(each.body):
+        return "it is a duplicate that was emptied"
+    if any(issue.parts(each.body)):
+        return "somebody has removed its mark, '<!-- gitlumo run ... -->'"
+    return "it holds no run of gitlumo's"
 
 
 def published(home: Home, found: Found) -> Parcel:
@@ -179,35 +219,40 @@ def published(home: Home, found: Found) -> Parcel:
     raise LumoError(f"{found.label} is not published yet\ntype 'git lumo status' to see what it waits for")
 
 
-def decode(uid: str, parts: Sequence[issue.Part], *, force: bool) -> tuple[Parcel, dict[str, Any]]:
+def decode(
+    uid: str, parts: Sequence[issue.Part], *, force: bool, problem: str | None = None
+) -> tuple[Parcel, dict[str, Any]]:
     """The run that the parts of a record hold, and what they lack of it.
 
     Args:
         uid: The run that it should be.
         parts: See :func:`gitlumo.backup.issue.of_run`.
         force: Whether a damaged record is read as far as it goes.
+        problem: What is wrong already.
 
     Raises:
         FormatError: If that is not possible; says what is wrong.
     """
-    problem, compressed = None, b""
+    damage = None
     try:
         compressed = issue.whole(parts)
     except FormatError as error:
         if not force:
             raise
-        problem, compressed = str(error), issue.beginning(parts)
+        damage, compressed = str(error), issue.beginning(parts)
     record, cut = fitting.decompress(compressed)
-    problem = problem or cut
-    if problem is None and issue.digest_of(record) != parts[0].digest:
-        problem = "its record is not the one that was written: the digest is another"
-    if problem and not force:
-        raise FormatError(problem)
-    run, lost = fitting.from_bytes(record, "its record")
+    damage = damage or cut
+    if damage is None and issue.digest_of(record) != parts[0].digest:
+        damage = "its record is not the one that was written: the digest is another"
+    if damage and not force:
+        raise FormatError(damage)
+    run, lost = fitting.from_bytes(record, "its record", damaged=bool(damage))
     if run.identity.uid != uid:
         raise FormatError(f"its record is that of another run: its uid is {run.identity.uid}")
-    if problem:
+    if damage:
         lines = [line for path in run.files if layout.chunk_number(path) is not None
                  for line in run.files[path].split(b"\n") if line]  # fmt: skip
-        lost = {**lost, "forced": [problem], "history": lost.get("history") or {"lines": len(lines), "of": None}}
+        lost = {**lost, "history": lost.get("history") or {"lines": len(lines), "of": None}}
+    if forced := [each for each in (problem, damage) if each]:
+        lost = {**lost, "forced": forced}
     return run, lost

@@ -9,28 +9,27 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from gitlumo import values
 from gitlumo.backup import draft, issue, whereabouts
-from gitlumo.backup.api import Client, Comment, Issue, Unanswered, Waited
+from gitlumo.backup.api import Client, Comment, Issue
 from gitlumo.backup.draft import LABEL, Draft
-from gitlumo.backup.holdings import Holdings
+from gitlumo.backup.holdings import Holdings, decode, is_mixed
 from gitlumo.backup.parcel import Parcel
+from gitlumo.backup.refusals import Gone, Unanswered, Waited
 from gitlumo.errors import FormatError, LumoError
 from gitlumo.home import Home
 from gitlumo.store import layout
 from gitlumo.store.query import Found
 
 NEW, UPDATED, UNCHANGED = "new", "updated", "unchanged"
-GOOD, OLD, DAMAGED, MISSING = "up to date", "older than the run", "damaged", "not backed up"
 ATTEMPTS = 4
 PAUSE = 1.0  # seconds, doubled each time, before it is looked whether something unanswered has arrived
-_SKEW = 120.0  # seconds by which GitHub's own machines may differ
-_BEFORE = 86400.0  # seconds by which our clock may: no issue is older than its run
 _COLOURS = {LABEL: "5319e7", "running": "fbca04", "finished": "0e8a16", "failed": "d73a4a", "killed": "6a737d"}
 
 
@@ -90,7 +89,8 @@ class Backups(Holdings):
         super().__init__(home, client)
         self._options = options or Options()
         self._labels: set[str] = set()
-        self._more: dict[str, Any] | None = None
+        self._labelling = threading.Lock()
+        self._more: dict[str, Any] = {}  # of new issues
 
     def beside(self, client: Client) -> Backups:
         """The same for another thread, with a client of its own, for other runs."""
@@ -98,8 +98,20 @@ class Backups(Holdings):
         client.follow(self._client)
         other._there = {uid: dict(issues) for uid, issues in self._there.items()}
         other._seen, other._code, other._lock = self._seen, self._code, self._lock
-        other._labels = self._labels
+        other._labels, other._labelling, other._more = self._labels, self._labelling, self._more
         return other
+
+    def look(self, founds: Sequence[Found]) -> None:
+        """See :meth:`Holdings.look`.
+
+        Raises:
+            RemoteError: If GitHub cannot be asked, or has no such milestone.
+        """
+        super().look(founds)
+        if self._options.milestone:
+            self._more["milestone"] = self._client.milestone(self._options.milestone)
+        if self._options.assignees:
+            self._more["assignees"] = list(self._options.assignees)
 
     def close(self) -> None:
         """Let go of the connection."""
@@ -120,12 +132,14 @@ class Backups(Holdings):
             there = self._make(whereabouts.with_edit(run, edit))
         kept = there[0]
         for other in there[1:]:
-            self._take(self._client.edit(other, **_emptied(uid, kept.number)))
+            if not is_mixed(other):
+                with contextlib.suppress(Gone):
+                    self._empty(uid, other, kept)
         run = self._with_its_edit(run, kept, edit)
         changed, plan = False, None
         if is_new or self._options.update:
             plan = self.draft(run)
-            changed = self._settle(kept, plan)
+            changed = self._settle(kept, plan, is_new=is_new)
         self._say(run, kept)
         what = NEW if is_new else UPDATED if changed else UNCHANGED
         masked, lost = (plan.masked, dict(plan.lost)) if plan else ((), {})
@@ -148,7 +162,7 @@ class Backups(Holdings):
         labels = self._ready(plan)
         for attempt in range(ATTEMPTS):
             try:
-                self._take(self._client.create(plan.title, body, labels, **self._details()))
+                self._take(self._client.create(plan.title, body, labels, **self._more))
             except (Waited, Unanswered) as error:
                 if attempt + 1 == ATTEMPTS:
                     raise
@@ -159,23 +173,24 @@ class Backups(Holdings):
                 return there
         raise Unanswered(f"{run.name}: the issue that was made is not listed; the same command again looks for it")
 
-    def _details(self) -> dict[str, Any]:
-        if self._more is None:
-            options = self._options
-            self._more = {"milestone": self._client.milestone(options.milestone)} if options.milestone else {}
-            self._more |= {"assignees": list(options.assignees)} if options.assignees else {}
-        return self._more
+    def _empty(self, uid: str, other: Issue, kept: Issue) -> None:
+        """Close a second backup of a run, and take its record away; what people wrote stays."""
+        if other.comments:
+            for each in self._parts(other, uid):
+                self._client.delete_comment(other, each)
+        body = issue.emptied(uid, kept.number, other.body)
+        self._take(self._client.edit(other, body=body, state="closed", state_reason="not_planned"))
 
     def _ready(self, plan: Draft) -> list[str]:
         """The labels of a run, which the repository has now."""
         labels = draft.labels_with((), (*plan.labels, *self._options.labels))
-        missing = [label for label in labels if label.lower() not in self._labels]
-        if missing:
-            self._labels |= self._client.labels()
-        for label in missing:
-            if label.lower() not in self._labels:
-                self._client.make_label(label, _COLOURS.get(label, "c5def5"), "a run, backed up by gitlumo")
-                self._labels.add(label.lower())
+        with self._labelling:
+            if any(label.lower() not in self._labels for label in labels):
+                self._labels.update(self._client.labels())
+            for label in labels:
+                if label.lower() not in self._labels:
+                    self._client.make_label(label, _COLOURS.get(label, "c5def5"), "a run, backed up by gitlumo")
+                    self._labels.add(label.lower())
         return labels
 
     def _with_its_edit(self, run: Parcel, kept: Issue, edit: layout.Edit | None) -> Parcel:
@@ -183,39 +198,61 @@ class Backups(Holdings):
         own = whereabouts.backup_in(run, self._client.address)
         if own and own.value.get("number") == kept.number:
             return run
-        with contextlib.suppress(FormatError):
-            recorded, _ = self._read(kept, force=False)
+        for recorded in self._recorded(kept, run.identity.uid):
             theirs = whereabouts.backup_in(recorded, self._client.address)
             if theirs and theirs.value.get("number") is None:
                 return whereabouts.with_edit(run, theirs)
         return whereabouts.with_edit(run, edit or self._edit(run))
 
-    def _settle(self, kept: Issue, plan: Draft) -> bool:
+    def _recorded(self, kept: Issue, uid: str) -> Iterator[Parcel]:
+        """The run in an issue: as far as its body has it, for somebody may be at the rest of it, and then the whole."""
+        with contextlib.suppress(FormatError):
+            sound = [part for part in issue.of_run(uid, [kept.body]) if part.is_sound]
+            yield decode(uid, sound, force=True)[0]
+        with contextlib.suppress(FormatError):
+            yield self._read(kept, uid)[0]
+
+    def _settle(self, kept: Issue, plan: Draft, *, is_new: bool) -> bool:
         """Bring an issue up to date; what people wrote stays. Returns whether anything had changed.
 
         At any moment one whole record is there: the body says which comments belong to it; new ones are there before it
         does, and old ones until it does not any more.
         """
-        first = next((part for part in issue.parts(kept.body) if (part.uid, part.number) == (plan.uid, 1)), None)
-        is_many = first is not None and first.count > 1
-        body, texts = plan.texts(kept.body)
-        ours = self._parts(kept, plan) if kept.comments and (is_many or texts) else []
-        if first and first.digest == plan.digest and _is_whole(plan.uid, [kept.body, *(each.body for each in ours)]):
-            return self._edit_issue(kept, self._changes(kept, plan, None))
+        ours, is_whole = self._held(kept, plan)
+        if not is_whole and not is_new:  # somebody may have written in it since it was listed
+            kept = self._client.issue(kept.number)
+            ours, is_whole = self._held(kept, plan)
+        if is_whole:
+            texts = [list(issue.parts(each.body)) for each in ours]
+            again = [each for n, each in enumerate(ours) if texts[n] in texts[:n]]  # of two machines, or that came late
+            for each in again:
+                self._client.delete_comment(kept, each)
+            return self._edit_issue(kept, self._changes(kept, plan, None)) or bool(again)
+        body, rest = plan.texts(kept.body)
+        if kept.comments and rest and not ours:
+            ours = self._parts(kept, plan.uid)
         there = [list(issue.parts(each.body)) for each in ours]
-        for text in texts:
+        for text in rest:
             if list(issue.parts(text)) not in there:
                 self._comment(kept, text)
         self._edit_issue(kept, self._changes(kept, plan, body))
-        wanted = [list(issue.parts(text)) for text in texts]
+        wanted = [list(issue.parts(text)) for text in rest]
         for each, parts in zip(ours, there, strict=True):
             if parts not in wanted:
                 self._client.delete_comment(kept, each)
         return True
 
-    def _parts(self, kept: Issue, plan: Draft) -> list[Comment]:
+    def _held(self, kept: Issue, plan: Draft) -> tuple[list[Comment], bool]:
+        """The comments that go on with an issue's body, and whether it holds a run as it is to."""
+        first = next((part for part in issue.parts(kept.body) if (part.uid, part.number) == (plan.uid, 1)), None)
+        if first is None or plan.uid not in issue.uids_of(kept.body):
+            return [], False
+        ours = self._parts(kept, plan.uid) if kept.comments and first.count > 1 else []
+        return ours, first.digest == plan.digest and _is_whole(plan.uid, [kept.body, *(each.body for each in ours)])
+
+    def _parts(self, kept: Issue, uid: str) -> list[Comment]:
         """The comments that hold parts of a run's records."""
-        return [each for each in self._client.comments(kept) if issue.part_of(each.body) == plan.uid]
+        return [each for each in self._client.comments(kept) if issue.part_of(each.body) == uid]
 
     def _edit_issue(self, kept: Issue, changes: dict[str, Any]) -> bool:
         if changes:
@@ -224,7 +261,7 @@ class Backups(Holdings):
 
     def _changes(self, kept: Issue, plan: Draft, body: str | None) -> dict[str, Any]:
         changes: dict[str, Any] = {}
-        if body is not None:
+        if body is not None and body != kept.body:
             changes["body"] = body
             if kept.title.startswith(plan.name) and kept.title != plan.title:
                 changes["title"] = plan.title
@@ -255,16 +292,12 @@ class Backups(Holdings):
         assert edit is not None
         if edit.value.get("number") == kept.number:
             return
-        value = whereabouts.value_of(self._client.address, kept.number)
+        value = {**edit.value, "number": kept.number}
         subject = layout.event_subject(run.name, run.record.state, {"backup": f"{value['repo']}#{kept.number}"})
         with self._lock:
             self._home.ledger.edit(run.identity.names, replace(edit, value=value), subject)
             with contextlib.suppress(LumoError, OSError):
                 self._home.ledger.look_after()
-
-
-def _emptied(uid: str, number: int) -> dict[str, Any]:
-    return {"body": issue.emptied(uid, number), "state": "closed", "state_reason": "not_planned"}
 
 
 def _is_whole(uid: str, texts: Sequence[str]) -> bool:

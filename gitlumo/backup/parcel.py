@@ -18,6 +18,8 @@ from gitlumo.store import check, layout
 from gitlumo.store.join import Run
 from gitlumo.store.record import Record
 
+# What a run is, and what must stay as it is for the run to be the same one.
+IDENTITY = frozenset(layout.info_path(key) for key in ("uid", "exp_name", "test_name", "progress", "format"))
 _PROGRESS = layout.info_path("progress")
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _TORN = re.compile(r"history: \d+ torn lines?")
@@ -90,14 +92,46 @@ def marked(parcel: Parcel, lost: Mapping[str, Any]) -> Parcel:
     Args:
         parcel: The run.
         lost: What of it did not come along; nothing: all did. See docs/format.md, section 4, ``info/restored.json``.
+
+    Raises:
+        FormatError: If what it lacked before is damaged.
     """
     files = dict(parcel.files)
     progress = values.from_bytes(files[_PROGRESS])
     assert isinstance(progress, dict)  # it has an identity
     files[_PROGRESS] = values.to_bytes({**progress, "restored": True})
     if lost:
-        files[layout.LOST] = values.to_bytes(values.encode(dict(lost)))
+        files[layout.LOST] = values.to_bytes(values.encode(together(parcel.record.info("restored"), lost)))
     return Parcel(replace(parcel.identity, restored=True), files)
+
+
+def together(before: Any, lost: Mapping[str, Any]) -> dict[str, Any]:
+    """What a run lacks that came from a backup already without all that it had."""
+    if not isinstance(before, dict):
+        return dict(lost)
+    result = {**before, **lost}
+    for key in ("masked", "left_out", "forced"):
+        there = [each for found in (before, lost) if isinstance(found.get(key), list) for each in found[key]]
+        if there:
+            result[key] = [each for n, each in enumerate(there) if each not in there[:n]]
+    history = before.get("history")
+    if isinstance(history, dict) and isinstance(lost.get("history"), dict):
+        result["history"] = {**lost["history"], "of": history.get("of")}
+    return result
+
+
+def is_utf8(path: str) -> bool:
+    """Whether a path can stand in a record: git takes any bytes."""
+    try:
+        path.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def shown(path: str) -> str:
+    """A path as a record can say it."""
+    return path.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def stage(staging: Staging, parcel: Parcel) -> Run:

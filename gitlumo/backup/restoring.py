@@ -46,11 +46,13 @@ class Outcome:
         backup: The run.
         outcome: :data:`RESTORED`, :data:`THERE` or :data:`PURGED`.
         missing_code: The commit of its code, if that is neither here nor at a remote.
+        kept: Files beside its record that were here already, and are others than the backup's.
     """
 
     backup: Backup
     outcome: str
     missing_code: str | None
+    kept: tuple[str, ...] = ()
 
 
 def restore(home: Home, backups: Sequence[Backup], show: Show | None = None) -> list[Outcome]:

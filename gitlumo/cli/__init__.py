@@ -1,5 +1,6 @@
 """The command ``git lumo``: one verb, one file; a verb's file declares its options, computes, and prints."""
 
+import gc
 from collections.abc import Sequence
 
 __all__ = ["main"]
@@ -11,4 +12,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         from gitlumo.cli.command import main
     except KeyboardInterrupt:  # Ctrl-C in the moment that it takes to get here
         return 130
-    return main(argv)
+    status = main(argv)
+    gc.freeze()  # the process ends: what it holds need not be searched for circles
+    return status

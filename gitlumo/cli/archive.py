@@ -17,7 +17,7 @@ from gitlumo.rerun import archive, packing
 from gitlumo.rerun.code import commit_of
 from gitlumo.store.query import Found
 
-TO_UNPACK = {"tar": "tar -xf", "tar.gz": "tar -xf", "zip": "unzip"}
+TO_UNPACK = {"tar": "tar -xf", "tar.gz": "tar -xf", "tar.zst": "tar -xf", "zip": "unzip"}
 
 
 def options(parser: argparse.ArgumentParser) -> None:

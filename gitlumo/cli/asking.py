@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import re
+import shlex
 import sys
 import time
 from collections.abc import Iterable, Sequence
@@ -15,42 +17,86 @@ from gitlumo.cli.listing import Group, Wanted, chosen, columns_in, grouped
 from gitlumo.cli.opening import Opened
 from gitlumo.cli.terminal import Screen, printable, screen, shorten
 from gitlumo.condition import Compare, Condition, all_of
-from gitlumo.errors import UsageError
+from gitlumo.errors import IndexDamaged, UsageError
 from gitlumo.expression import parse
+from gitlumo.matching import name_of
 from gitlumo.naming import resolve
 from gitlumo.revisions import Revisions
 from gitlumo.store import columns
 from gitlumo.watcher import Row, Selection
 
+_KEY = re.compile(r"(?:`(?:[^`]|``)*`?|[^`,])+")
 NOTHING = "no run is like that"
 
 
 def answer(opened: Opened, args: argparse.Namespace) -> int:
     """Print the runs that were asked for."""
+    try:
+        return _answer(opened, args)
+    except IndexDamaged as error:
+        if error.late:
+            raise
+        return _answer(opened, args)
+
+
+def _answer(opened: Opened, args: argparse.Namespace) -> int:
     with Selection(opened.branch, opened.cache_root) as selection:
         names = selection.names()
-        groups = keys(args.group_by, names)
-        shown = keys(args.columns, names)
+        groups = keys("--group-by", args.group_by, names)
+        shown = keys("--columns", args.columns, names)
         rows = chosen(selection, wanted(args, opened, selection, whole=bool(groups)))
         with screen(opened.repository.config, opened.repository.git_args) as out:
-            if groups:
-                _print_groups(out, args.format, groups, islice(grouped(rows, selection, groups), args.number or None))
-            elif args.json:
-                log.print_json(out, (row.found for row in rows))
-            elif args.format != "table":
-                _print_for_programs(out, args.format, shown, rows, names if not args.number else None)
-            else:
-                return _print_for_people(out, args.oneline, shown, _lines(list(rows), args.graph))
+            try:
+                if groups:
+                    asked = islice(grouped(rows, selection, groups), args.number or None)
+                    _print_groups(out, args.format, groups, asked)
+                elif args.json:
+                    log.print_json(out, (row.found for row in rows))
+                elif args.format != "table":
+                    _print_for_programs(out, args.format, shown, rows, names, some=bool(args.number))
+                else:
+                    _print_for_people(out, args.oneline, shown, _lines(list(rows), args.graph))
+            except IndexDamaged as error:
+                error.late = out.has_printed
+                raise
     return 0
 
 
-def keys(text: str | None, names: Sequence[str]) -> list[str]:
-    """The full names of columns that are separated by commas.
+def keys(option: str, text: str | None, names: Sequence[str]) -> list[str]:
+    """The columns that an option names: separated by commas, those with odd characters in backquotes.
 
     Raises:
-        UsageError: If no run has one of them.
+        UsageError: If it names none, or one that no run has.
     """
-    return [resolve(key.strip(), names) for key in text.split(",") if key.strip()] if text else []
+    if text is None:
+        return []
+    found = [name for key in _KEY.findall(text) if (name := name_of(key.strip()))]
+    if not found:
+        raise UsageError(f"{option} {text!r} names no column")
+    return [resolve(key, names) for key in found]
+
+
+def _conditions(texts: Sequence[str], opened: Opened, selection: Selection, now: float) -> list[Condition]:
+    """The conditions that were typed.
+
+    Raises:
+        UsageError: If one of them is none; if all words together are one, it says so.
+    """
+
+    def read(text: str) -> Condition:
+        return parse(text, selection, Revisions(opened.repository), now)
+
+    try:
+        return [read(text) for text in texts]
+    except UsageError as error:
+        whole = " ".join(texts)
+        try:
+            read(whole)
+        except UsageError:
+            raise error from None
+        if len(texts) > 1:
+            raise UsageError(f"an expression is one word to the shell: git lumo log {shlex.quote(whole)}") from None
+        raise
 
 
 def wanted(args: argparse.Namespace, opened: Opened, selection: Selection, *, whole: bool = False) -> Wanted:
@@ -66,7 +112,7 @@ def wanted(args: argparse.Namespace, opened: Opened, selection: Selection, *, wh
         UsageError: If one of them means nothing.
     """
     now = time.time()
-    parts: list[Condition] = [parse(text, selection, Revisions(opened.repository), now) for text in args.expr]
+    parts = _conditions(args.expr, opened, selection, now)
     for option, op in (("since", ">="), ("until", "<")):
         text = getattr(args, option)
         if text is not None:
@@ -74,10 +120,10 @@ def wanted(args: argparse.Namespace, opened: Opened, selection: Selection, *, wh
                 parts.append(Compare("start", op, times.moment(text, now)))
             except ValueError:
                 raise UsageError(f"--{option} {text!r} is no time; {times.TIMES}") from None
-    sort = args.sort
-    descending = bool(sort) and sort.startswith("-")
+    sort = None if args.sort is None else name_of(args.sort.removeprefix("-"))
+    descending = sort is not None and args.sort.startswith("-")
     if sort is not None:
-        sort = resolve(sort.removeprefix("-"), selection.names())
+        sort = resolve(sort, selection.names())
     number = 0 if whole else args.number
     return Wanted(all_of(parts) if parts else None, number, args.all, sort, descending)
 
@@ -90,17 +136,17 @@ def _lines(rows: list[Row], drawn: bool) -> list[tuple[str, Row]]:
     return [(before, rows[i]) for i, before in lineage.graph(runs)]
 
 
-def _print_for_people(out: Screen, oneline: bool, shown: Sequence[str], rows: list[tuple[str, Row]]) -> int:
+def _print_for_people(out: Screen, oneline: bool, shown: Sequence[str], rows: list[tuple[str, Row]]) -> None:
     if not rows:
         out.line(NOTHING)
-        return 0
+        return
     if shown:
         heads = [name.removeprefix(columns.PARAMS).removeprefix(columns.METRICS) for name in shown]
         table = [[_cell(name, columns.value(row.columns, name)) for name in shown] for _, row in rows]
         numbers = [i + 1 for i, name in enumerate(shown) if name.startswith((columns.PARAMS, columns.METRICS))]
         labelled = [[before + row.found.label, *line] for (before, row), line in zip(rows, table, strict=True)]
         log.print_columns(out, ["run", *heads], labelled, numbers)
-        return 0
+        return
     lines = [log.row_of(row.found) for _, row in rows]
     for line, (before, _) in zip(lines, rows, strict=True):
         line.name = before + line.name
@@ -112,7 +158,6 @@ def _print_for_people(out: Screen, oneline: bool, shown: Sequence[str], rows: li
     for line in lines:
         if line.trouble:
             print(f"warning: {printable(line.trouble)}", file=sys.stderr)
-    return 0
 
 
 def _cell(name: str, value: Any) -> str:
@@ -127,8 +172,9 @@ def _cell(name: str, value: Any) -> str:
 
 
 def _print_for_programs(
-    out: Screen, form: str, shown: Sequence[str], rows: Iterable[Row], names: Sequence[str] | None
+    out: Screen, form: str, shown: Sequence[str], rows: Iterable[Row], names: Sequence[str], *, some: bool
 ) -> None:
+    """Write rows in a format; without ``shown`` with all columns, of ``some`` rows with those that they have."""
     if form == "json":
         separator = "["
         for row in rows:
@@ -137,10 +183,10 @@ def _print_for_programs(
             separator = ","
         out.line("]" if separator == "," else "[]")
         return
-    if not shown and names is None:
+    if not shown and some:
         rows = list(rows)
-        names = [name for row in rows for name in row.columns]
-    chosen_names = list(shown) or columns_in(names or ())
+        names = [name for row in rows for name in row.columns] or names
+    chosen_names = list(shown) or columns_in(names)
     formats.write(
         form, chosen_names, ([columns.value(row.columns, name) for name in chosen_names] for row in rows), out.line
     )

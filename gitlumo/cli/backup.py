@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from gitlumo import wording
 from gitlumo.cli.opening import Opened, open_here, positive
 from gitlumo.cli.terminal import printable
+from gitlumo.cli.wire import interruptible
 from gitlumo.errors import LumoError, UsageError
 
 if TYPE_CHECKING:
@@ -30,35 +31,55 @@ def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("exp", nargs="*", metavar="EXP", help="these runs")
     parser.add_argument("--where", metavar="EXPR", help="the runs that are like that, as for git lumo log")
     parser.add_argument("-a", "--all", action="store_true", help="all runs that are not deprecated")
-    parser.add_argument("--to", default="github", metavar="KIND", help="github (issues; without --to, too)")
-    parser.add_argument("-n", "--dry-run", action="store_true", help="write what would be sent into files")
-    parser.add_argument("-o", "--output", metavar="PATH", help=f"where --dry-run writes ({PREVIEW}/)")
+    parser.add_argument(
+        "--to",
+        default="github",
+        metavar="KIND",
+        help="github (issues), tar, bundle, or another repository's folder or URL",
+    )
+    parser.add_argument("-o", "--output", metavar="PATH", help=f"the file; where --dry-run writes ({PREVIEW}/)")
     parser.add_argument("--check", action="store_true", help="see whether the backups are there, whole and up to date")
     parser.add_argument("--json", action="store_true", help="what was done, an object a run")
     parser.add_argument("-q", "--quiet", action="store_true", help="print nothing but errors")
     group = parser.add_argument_group("issues on GitHub")
     group.add_argument("--repo", metavar="OWNER/NAME", help="whose issues (lumo.githubRepo, else the remote's)")
+    group.add_argument("-n", "--dry-run", action="store_true", help="write what would be sent into files")
     group.add_argument("--no-update", action="store_true", help="leave issues that are there as they are")
     group.add_argument("--keep-open", action="store_true", help="do not close the issue of a run that has ended")
     group.add_argument("-l", "--label", action="append", default=[], metavar="LABEL", help="one more label")
     group.add_argument("--milestone", metavar="TITLE", help="the milestone of new issues")
     group.add_argument("--assignee", action="append", default=[], metavar="USER", help="who new issues are assigned to")
     group.add_argument("-j", "--jobs", type=positive, default=1, metavar="N", help="prepare so many at a time (1)")
-    parser.epilog = "git lumo restore brings them back."
+    files = parser.add_argument_group("files")
+    files.add_argument("-f", "--force", action="store_true", help="write over a file that is there")
+    files.add_argument("--no-code", action="store_true", help="leave the code out")
+    files.add_argument("--with-blob", action="store_true", help="tar: take the runs' blob_dir along, as it is here")
+    files.add_argument("--with-cache", action="store_true", help="tar: take the runs' cache_dir along, too")
+    files.add_argument("--since", metavar="LAST", help="bundle: only what is new since LAST, a bundle of before")
+    parser.epilog = (
+        "A tar's format is that of its name: .tar.gz, .tar.zst, .tar. A bundle is git's: git clone FILE works."
+        " git lumo restore brings all of them back."
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     """Back up, or check."""
     if args.to != "github":
-        raise UsageError(f"--to is {args.to!r}; it can be github")
+        from gitlumo.cli import backup_files
+
+        return backup_files.run(args)
+    for name in ("force", "no_code", "with_blob", "with_cache", "since"):
+        if getattr(args, name):
+            raise UsageError(f"--{name.replace('_', '-')} is for files: --to tar or --to bundle, and -o FILE")
     if args.output and not args.dry_run:
-        raise UsageError("-o says where --dry-run writes; issues go to --repo")
+        raise UsageError("-o says where --dry-run writes; issues go to --repo, and files need --to tar or --to bundle")
     opened = open_here()
     founds = chosen(opened, args)
     if not founds:
         print("no run is to be backed up", file=sys.stderr)
         return 0
-    return _github(opened, founds, args)
+    with interruptible("backup"):
+        return _github(opened, founds, args)
 
 
 def chosen(opened: Opened, args: argparse.Namespace) -> list[Found]:
@@ -68,7 +89,8 @@ def chosen(opened: Opened, args: argparse.Namespace) -> list[Found]:
         UsageError: If none is named.
         NoSuchRun: If a name means none, or more than one.
     """
-    if bool(args.exp) + bool(args.where) + args.all != 1:
+    given = bool(args.exp) + bool(args.where) + args.all
+    if given > 1 or not (given or args.check):
         raise UsageError("say which runs: EXP..., or --where EXPR, or --all")
     if args.exp:
         runs = opened.runs()
@@ -101,9 +123,10 @@ def _github(opened: Opened, founds: list[Found], args: argparse.Namespace) -> in
     place = address.find(opened, args.repo)
     if args.dry_run:
         return _preview(opened, founds, place, args)
-    from gitlumo.backup.api import Client, Pace
+    from gitlumo.backup.api import Client
     from gitlumo.backup.batch import back_up
     from gitlumo.backup.issues import Backups
+    from gitlumo.backup.pace import Pace
 
     token, pace = address.token(opened, place), Pace(opened.settings.github_pause)
 
@@ -219,7 +242,7 @@ def _preview(opened: Opened, founds: Sequence[Found], place: Address, args: argp
     folder = args.output or PREVIEW
     for found in founds:
         run = published(opened, found)
-        made = draft.of(run, place, opened.repository.location.work_tree, place)
+        made = draft.of(run, place, place)
         for path in draft.write(folder, made):
             print(printable(path))
     print(f"nothing was sent; this is what would go to {place.web}/issues", file=sys.stderr)

@@ -69,7 +69,7 @@ def _serve(args: argparse.Namespace) -> int:
 
         with Selection(opened.branch, opened.cache_root) as selection:
             names = selection.names()
-        looks += [("columns", name) for name in keys(args.columns, names)]
+        looks += [("columns", name) for name in keys("--columns", args.columns, names)]
         sign = "-" if args.sort and args.sort.startswith("-") else ""
         looks += [("sort", sign + name) for name in keys((args.sort or "").removeprefix("-"), names)]
     serve(opened, looks, port=args.port, show=not args.no_open, said=lambda url: print(url, flush=True))
@@ -98,7 +98,7 @@ def _write(args: argparse.Namespace) -> int:
     if args.html != "-":
         refuse(args.html, args.force)  # before the work, too
     with Selection(opened.branch, opened.cache_root) as selection:
-        shown = asking.keys(args.columns, selection.names())
+        shown = asking.keys("--columns", args.columns, selection.names())
         rows = list(chosen(selection, asking.wanted(args, opened, selection)))
         made = contents(rows, opened.repository.objects, args.points)
     location = opened.repository.location

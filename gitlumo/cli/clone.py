@@ -8,7 +8,7 @@ import os
 from gitlumo.cli.init import make_ready
 from gitlumo.cli.opening import Opened, open_here
 from gitlumo.cli.terminal import printable
-from gitlumo.cli.wire import show
+from gitlumo.cli.wire import interruptible, show
 from gitlumo.git import transport
 from gitlumo.git.process import WHERE
 from gitlumo.share import remotes
@@ -46,7 +46,8 @@ def run(args: argparse.Namespace) -> int:
     """Clone, and say what is there."""
     given = [word for name in VALUED if (value := getattr(args, name[2:])) for word in (f"{name}={value}",)]
     given += [name for name in FLAGS if getattr(args, name[2:].replace("-", "_"))]
-    folder = transport.clone(given, args.url, args.folder, show(args.quiet))
+    with interruptible("clone", "starts anew, and nothing is left of this one"):
+        folder = transport.clone(given, args.url, args.folder, show(args.quiet))
     os.chdir(folder)
     for name in WHERE:  # another repository's
         os.environ.pop(name, None)

@@ -9,10 +9,11 @@ import re
 import sys
 from collections.abc import Iterator, Sequence
 from types import ModuleType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from gitlumo.errors import LumoError, UsageError
 
+_COLUMNS = 80  # where there is no terminal
 VERBS = {
     "run": "run any command as an experiment",
     "rerun": "run recorded runs again, with the code that they ran with",
@@ -31,7 +32,7 @@ VERBS = {
     "checkout": "put the code of a run into a work tree of its own",
     "branch": "make a branch at the code of a run",
     "archive": "pack code and record of a run, ready to run: what one attaches to a paper",
-    "backup": "keep runs as issues on GitHub",
+    "backup": "keep runs elsewhere: as GitHub issues, in a tar, in a git bundle, in another repository",
     "restore": "bring runs back from their backups",
     "push": "share the runs with a remote",
     "pull": "fetch a remote's runs, and join them with the local ones",
@@ -49,8 +50,26 @@ VERBS = {
 }
 
 
+class _Help(argparse.HelpFormatter):
+    """argparse's own, which is made for each option that is declared: it loads no modules to find the width."""
+
+    def __init__(self, prog: str):
+        columns = os.environ.get("COLUMNS", "")
+        super().__init__(prog, width=(int(columns) if columns.isdecimal() and int(columns) else _columns()) - 2)
+
+
+def _columns() -> int:
+    try:
+        return os.get_terminal_size(sys.stdout.fileno()).columns or _COLUMNS
+    except (AttributeError, ValueError, OSError):  # there is no output, or it is no terminal
+        return _COLUMNS
+
+
 class Parser(argparse.ArgumentParser):
     """argparse with git's manners: usage errors end with status 129."""
+
+    def __init__(self, **options: Any):
+        super().__init__(formatter_class=_Help, **options)
 
     def error(self, message: str) -> NoReturn:
         """Say what is wrong and how it is used.

@@ -282,11 +282,12 @@ def _tags(asked: Asked) -> dict[str, str]:
     """Tags that any run has; to remove: those of the run."""
     if asked.index is None:
         return {}
-    every = asked.index.column("tag")
     if asked.action.dest == "delete" and asked.words:
         of = asked.index.runs("instr(place || '/', ?)", [f"/{asked.words[0].rpartition('/')[2]}/"])
-        every = ((run.id, asked.index.of(run.id).get("tag")) for run in of)
-    return dict.fromkeys(sorted({str(tag) for _, tags in every if isinstance(tags, list) for tag in tags}), "")
+        every = [asked.index.of(run.id).get("tag") for run in of]
+    else:
+        every = asked.index.different("tag")
+    return dict.fromkeys(sorted({str(tag) for tags in every if isinstance(tags, list) for tag in tags}), "")
 
 
 def _remotes(asked: Asked) -> dict[str, str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 
 from gitlumo.cli.opening import Opened, open_here
 from gitlumo.cli.terminal import printable
@@ -25,6 +24,8 @@ def run(args: argparse.Namespace) -> int:
     with interruptible("fetch"):
         fetched = fetch(opened, remotes.choose(opened, args.remote), show(args.quiet or args.json))
     if args.json:
+        import json
+
         print(json.dumps(as_json(fetched), indent=2, sort_keys=True))
     elif not args.quiet:
         for line in told(opened, fetched):
@@ -34,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
 
 def as_json(fetched: Fetched) -> dict[str, object]:
     """What ``--json`` prints."""
-    return vars(fetched) | {"remote": fetched.remote.name}
+    return fetched._asdict() | {"remote": fetched.remote.name}
 
 
 def told(opened: Opened, fetched: Fetched) -> list[str]:

@@ -12,7 +12,7 @@ from typing import Any
 from gitlumo import wording
 from gitlumo.cli.log import BROKEN, Row
 from gitlumo.cli.opening import Opened
-from gitlumo.errors import LumoError
+from gitlumo.errors import IndexDamaged, LumoError
 from gitlumo.store import columns
 from gitlumo.store.index import FILE, Index
 
@@ -28,6 +28,8 @@ def newest(opened: Opened, number: int, everything: bool) -> list[Row] | None:
         return None
     try:
         return _rows(index, number, everything)
+    except IndexDamaged:
+        return None
     finally:
         index.close()
 

@@ -70,16 +70,16 @@ def _share(name: str, pushed: list[list[str]]) -> list[str]:
     told: list[str] = []
 
     def approve(commit: str) -> None:
-        leaving = look(opened.repository, commit, remote)
+        leaving = look(opened, commit, remote)
         if leaving.secrets:
             count = len(leaving.secrets)
             raise LumoError(
                 f"{count} secret{'s' if count != 1 else ''} would leave this machine; 'git lumo push --dry-run' shows"
             )
-        told[:] = lines(leaving, remote)
+        told[:] = [*list(lines(leaving, remote))[:1], *([f"warning: {leaving.trouble}"] if leaving.trouble else [])]
 
     exchange.push(opened, remote, approve, show())
-    return told[:1] or [f"{remote.name} has all runs"]
+    return told or [f"{remote.name} has all runs"]
 
 
 def _usual(home: Home) -> Remote | None:

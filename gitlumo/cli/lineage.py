@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from gitlumo.cli.opening import Opened
-from gitlumo.errors import LumoError
+from gitlumo.errors import IndexDamaged, LumoError
 from gitlumo.store.index import FILE, Index
 from gitlumo.store.query import Found
 
@@ -22,6 +22,13 @@ def lines(opened: Opened, found: Found) -> list[str]:
         opened: The repository.
         found: The run.
     """
+    try:
+        return _lines(opened, found)
+    except IndexDamaged:
+        return _lines(opened, found)
+
+
+def _lines(opened: Opened, found: Found) -> list[str]:
     rerun = found.record.edited["rerun"]
     parent, told, verified = (rerun.get(key) for key in ("from", "rerun_at", "verified"))
     again = [uid for uid in told if isinstance(uid, str)] if isinstance(told, list) else []

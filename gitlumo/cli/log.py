@@ -143,8 +143,8 @@ def print_once(args: argparse.Namespace) -> int:
 
         return print_events(opened, args.events or None, args.number, args.json)
     args.json = args.json or (args.format == "json" and not (args.columns or args.group_by))
-    asks = (args.expr, args.since, args.until, args.sort, args.columns, args.group_by)
-    if any(asks) or args.graph or args.format != "table":
+    asks = (args.since, args.until, args.sort, args.columns, args.group_by)
+    if args.expr or any(asked is not None for asked in asks) or args.graph or args.format != "table":
         from gitlumo.cli.asking import answer
 
         return answer(opened, args)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import os
 import sys
+from collections.abc import Iterator
+from itertools import islice
 
 from gitlumo.cli import fetch
 from gitlumo.cli.opening import Opened, open_here
@@ -33,6 +34,8 @@ def run(args: argparse.Namespace) -> int:
         if pulled.after:
             update_notes(opened, pulled.after)
     if args.json:
+        import json
+
         print(json.dumps(as_json(opened, pulled), indent=2, sort_keys=True))
     elif not args.quiet:
         for line in told(opened, pulled):
@@ -60,7 +63,7 @@ def update_notes(opened: Opened, tip: str) -> None:
     from gitlumo.share import noting
 
     try:
-        if sum(changes(opened, before, tip)) > NOTED_AT_ONCE:
+        if sum(1 for _ in islice(_differing(opened, before, tip), NOTED_AT_ONCE + 1)) > NOTED_AT_ONCE:
             process.start_detached([*opened.repository.git_args, "lumo", "notes", "--quiet"], cwd=os.getcwd())
         else:
             noting.update(opened.ledger)
@@ -84,11 +87,17 @@ def told(opened: Opened, pulled: Pulled) -> list[str]:
 
 def changes(opened: Opened, before: str | None, after: str) -> tuple[int, int]:
     """How many runs one commit of the ledger has that another lacks, and how many are not the same in both."""
+    known = list(_differing(opened, before, after))
+    return known.count(False), known.count(True)
+
+
+def _differing(opened: Opened, before: str | None, after: str) -> Iterator[bool]:
+    """The runs of one commit that another does not have so: whether it has them at all."""
     from gitlumo.git.objects import Staging, read_commit
     from gitlumo.store import trees
 
     objects = Staging(opened.repository.objects)
     a, b = (read_commit(objects, id).tree if id else None for id in (before, after))
-    found = [(x, y) for path, x, y in trees.unit_differences(objects, a, b) if path.count("/") > 1]
-    new = sum(1 for x, y in found if x is None and y and y.is_tree)
-    return new, sum(1 for x, y in found if x and y and y.is_tree)
+    for path, x, y in trees.unit_differences(objects, a, b):
+        if path.count("/") > 1 and y and y.is_tree:
+            yield x is not None

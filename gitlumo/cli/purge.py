@@ -156,8 +156,8 @@ def _clean(ledger: Ledger) -> None:
 def _delete(opened: Opened, ledger: Ledger, subject: Subject) -> Iterator[str]:
     """Delete the run's folders on this disk."""
     from gitlumo import wording
-    from gitlumo.beginning import roots
-    from gitlumo.cli.rm import delete, folder_name
+    from gitlumo.beginning import folder_name, roots
+    from gitlumo.cli.rm import delete
     from gitlumo.store import register
 
     places, uid = roots(opened.settings, ledger.lumo_dir), subject.identity.uid

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
+import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ from gitlumo.cli.wire import interruptible, show
 from gitlumo.errors import LumoError, NoSuchRun, UsageError
 from gitlumo.share import remotes
 from gitlumo.share.exchange import Pushed, push, ready
-from gitlumo.share.leaving import Leaving, look
+from gitlumo.share.leaving import Leaving, Secret, look
 from gitlumo.share.remotes import Remote
 
 if TYPE_CHECKING:
@@ -103,26 +103,36 @@ class _Approval:
         self.something = False
 
     def __call__(self, commit: str) -> None:
-        leaving = look(self._opened.repository, commit, self._remote)
+        leaving = look(self._opened, commit, self._remote)
         if self._args.json and not self._shown:
+            import json
+
             print(json.dumps(as_json(leaving, self._remote), indent=2, sort_keys=True))
         elif not self._args.quiet and not self._shown:
             for line in lines(leaving, self._remote):
                 print(printable(line), flush=True)
+        if leaving.trouble:
+            print(printable(f"warning: {leaving.trouble}"), file=sys.stderr)
         self._shown, self.something = True, leaving.objects > 0
         if leaving.secrets and not self._args.yes:
-            listed = [f"  {secret.path}: {secret.token}" for secret in leaving.secrets[:SECRETS_SHOWN]]
+            listed = [f"  {_secret(secret)}" for secret in leaving.secrets[:SECRETS_SHOWN]]
             more = len(leaving.secrets) - len(listed)
+            allow = any(secret.rule for secret in leaving.secrets)
             raise LumoError(
                 "\n".join(
                     [
                         f"{wording.count(len(leaving.secrets), 'secret')} would leave this machine; nothing was sent",
                         *listed,
                         *([f"  and {more} more"] if more else []),
+                        *(["if one of gitleaks' is none, tell it in .gitleaks.toml"] if allow else []),
                         "make them worthless where they are from; or send them all the same:  git lumo push --yes",
                     ]
                 )
             )
+
+
+def _secret(secret: Secret) -> str:
+    return f"{secret.path}: {secret.token}{f' (gitleaks: {secret.rule})' if secret.rule else ''}"
 
 
 def lines(leaving: Leaving, remote: Remote) -> Iterator[str]:
@@ -149,7 +159,7 @@ def lines(leaving: Leaving, remote: Remote) -> Iterator[str]:
 def as_json(leaving: Leaving, remote: Remote) -> dict[str, Any]:
     """What ``--json`` prints."""
     listed = ("commit", "runs", "events", "code", "snapshots", "untracked", "objects", "size")
-    secrets = [vars(secret) for secret in leaving.secrets]
+    secrets = [secret._asdict() for secret in leaving.secrets]
     return {"remote": remote.name, **{name: getattr(leaving, name) for name in listed}, "secrets": secrets}
 
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import sys
 from collections.abc import Iterator
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from gitlumo.cli.opening import Opened, open_here
 from gitlumo.cli.terminal import printable
 from gitlumo.cli.wire import interruptible, show
-from gitlumo.errors import UsageError
+from gitlumo.errors import FormatError, UsageError
 
 if TYPE_CHECKING:
     from gitlumo.backup.restoring import Backup, Outcome
@@ -18,9 +21,15 @@ if TYPE_CHECKING:
 
 def options(parser: argparse.ArgumentParser) -> None:
     """Declare the verb's options."""
-    parser.add_argument("source", nargs="+", metavar="SRC", help="github:OWNER/REPO#NUMBER, or the address of its page")
+    parser.add_argument(
+        "source",
+        nargs="+",
+        metavar="SRC",
+        help="github:OWNER/REPO#NUMBER or its page's address; a tar; a bundle; another repository's folder or URL",
+    )
     parser.add_argument("-a", "--all", action="store_true", help="all runs in the issues of github:OWNER/REPO")
     parser.add_argument("-f", "--force", action="store_true", help="of a damaged backup take what can be read")
+    parser.add_argument("--only", action="append", metavar="EXP", help="of a tar these runs alone, by name or uid")
     parser.add_argument("-n", "--dry-run", action="store_true", help="say what is there, and restore nothing")
     parser.add_argument("--json", action="store_true", help="what was restored, an object a run")
     parser.epilog = (
@@ -32,29 +41,84 @@ def options(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Restore, and say what came back."""
     from gitlumo.backup import restoring
+    from gitlumo.backup.restoring import Backup
 
     opened = open_here()
+    issues = [source for source in args.source if _is_issue(source, opened)]
+    others = [source for source in args.source if source not in issues]
+    if args.only and (issues or not all(os.path.isfile(source) for source in others)):
+        raise UsageError(
+            "--only is for a tar: issues are named one by one, and a bundle or repository comes as a whole"
+        )
+    if others and (args.force or args.all):
+        raise UsageError("--force and --all are for issues on GitHub")
     with interruptible("restore"):
-        backups = list(_from_github(opened, args))
+        backups, damaged = [], 0
+        for found in _from_github(opened, issues, args):
+            if isinstance(found, Backup):
+                backups.append(found)
+            else:
+                damaged += 1
+                print(printable(f"error: {found}", newlines=True), file=sys.stderr)
         if args.dry_run:
-            for backup in backups:
-                restoring.check(opened.repository.objects, backup)
-                print(printable(f"{backup.origin} holds {backup.parcel.name} ({backup.parcel.record.state})"))
-            return 0
-        outcomes = restoring.restore(opened, backups, show())
+            _preview(opened, backups, others)
+            return 1 if damaged else 0
+        outcomes = restoring.restore(opened, backups, show()) if backups else []
+        for source in others:
+            outcomes += _from_elsewhere(opened, source, args.only)
     for outcome in outcomes:
         for line in [json.dumps(as_json(outcome), sort_keys=True)] if args.json else lines(outcome):
             print(printable(line))
-    return 1 if any(outcome.outcome == restoring.PURGED for outcome in outcomes) else 0
+    return 1 if damaged or any(outcome.outcome == restoring.PURGED for outcome in outcomes) else 0
 
 
-def _from_github(opened: Opened, args: argparse.Namespace) -> Iterator[Backup]:
+def _is_issue(source: str, opened: Opened) -> bool:
+    from gitlumo.backup import address
+
+    if source.startswith("github:"):
+        return True
+    return not os.path.exists(source) and address.parse(source, opened.settings.github_url) is not None
+
+
+def _from_elsewhere(opened: Opened, source: str, only: list[str] | None) -> list[Outcome]:
+    from gitlumo.backup import untar
+
+    kind = _kind(source)
+    if kind is untar:
+        return untar.restore(opened, source, only, show())
+    if only:
+        raise UsageError("--only is for a tar; a bundle comes as a whole")
+    found: list[Outcome] = kind.restore(opened, source, show())
+    return found
+
+
+def _kind(source: str) -> ModuleType:
+    from gitlumo.backup import bundle, elsewhere, untar
+    from gitlumo.git.bundle import is_bundle
+
+    if not os.path.isfile(source):
+        return elsewhere
+    return bundle if is_bundle(source) else untar
+
+
+def _preview(opened: Opened, backups: list[Backup], others: list[str]) -> None:
+    from gitlumo.backup import restoring
+
+    for backup in backups:
+        restoring.check(opened.repository.objects, backup)
+        print(printable(f"{backup.origin} holds {backup.parcel.name} ({backup.parcel.record.state})"))
+    for source in others:
+        for each in _kind(source).check(opened, source):
+            print(printable(f"{source} holds {each.name}, {each.state}{f' ({each.said})' if each.said else ''}"))
+
+
+def _from_github(opened: Opened, sources: list[str], args: argparse.Namespace) -> Iterator[Backup | FormatError]:
     from gitlumo.backup import address
     from gitlumo.backup.address import Address
 
     api = opened.settings.github_url
     wanted: dict[str, list[int]] = {}
-    for source in args.source:
+    for source in sources:
         found, repo = address.parse(source, api), address.parse_repo(source)
         if args.all and repo:
             wanted[repo] = []
@@ -69,25 +133,41 @@ def _from_github(opened: Opened, args: argparse.Namespace) -> Iterator[Backup]:
         yield from _issues(opened, Address(api, repo), numbers, force=args.force)
 
 
-def _issues(opened: Opened, place: Any, numbers: list[int], *, force: bool) -> Iterator[Backup]:
-    from gitlumo.backup import address
-    from gitlumo.backup.api import Client, Pace
+def _issues(opened: Opened, place: Any, numbers: list[int], *, force: bool) -> Iterator[Backup | FormatError]:
+    """The runs of some issues; of all, where none is named: then what is wrong with one is no matter for the others.
+
+    Raises:
+        FormatError: If one that is named is damaged.
+    """
+    from gitlumo.backup import address, restoring
+    from gitlumo.backup.api import Client
     from gitlumo.backup.holdings import Holdings
+    from gitlumo.backup.pace import Pace
     from gitlumo.cli.backup import tell
 
     client = Client(place, address.token(opened, place), Pace(opened.settings.github_pause), tell)
     try:
         holdings = Holdings(opened, client)
-        each = [holdings.one(number) for number in numbers] or list(holdings.all())
-        yield from [holdings.backup(issue, force=force) for issue in each]
+        yield from [holdings.backup(holdings.one(number), force=force) for number in numbers]
+        for issue in () if numbers else holdings.all():
+            try:
+                found = holdings.backup(issue, force=force)
+                restoring.check(opened.repository.objects, found)
+                yield found
+            except FormatError as error:
+                yield error
     finally:
         client.close()
 
 
 def lines(outcome: Outcome) -> Iterator[str]:
     """What became of a run, for people."""
+    from gitlumo.backup.restoring import RESTORED
+
     backup = outcome.backup
     yield f"{outcome.outcome}: {backup.parcel.name} from {backup.origin}"
+    if outcome.outcome != RESTORED:  # what is here has not become of the backup
+        return
     if masked := backup.lost.get("masked"):
         yield f"  masked in its backup: {', '.join(map(str, masked))}"
     if history := backup.lost.get("history"):

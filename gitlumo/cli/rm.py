@@ -6,7 +6,7 @@ import argparse
 import os
 import shutil
 
-from gitlumo import values, wording
+from gitlumo import wording
 from gitlumo.cli.edits import Target, find, say
 from gitlumo.cli.opening import open_here
 from gitlumo.errors import LumoError
@@ -50,6 +50,7 @@ def free_blobs(target: Target, info_root: str, blob_root: str) -> None:
         LumoError: If the run goes on, or the folder is a link, or lies behind one that leads out of ``blob_root``.
         OSError: If it cannot be deleted.
     """
+    from gitlumo.beginning import folder_name
     from gitlumo.store.record import RUNNING
 
     if target.run.state == RUNNING:
@@ -81,18 +82,6 @@ def delete(folder: str, root: str) -> int:
     size = freed_by(folder)
     shutil.rmtree(folder)
     return size
-
-
-def folder_name(exp_name: str, test_name: str, uid: str, info_root: str, lumo_dir: str) -> str | None:
-    """A run's folder's name on this disk; another run, or another repository's, may have its test_name there."""
-    from gitlumo.store import journal, layout
-
-    for name in (test_name, f"{test_name}~{uid}"):
-        info_dir = os.path.join(info_root, exp_name, name)
-        said = journal.Folder(info_dir, 0).read(layout.info_path("uid"))
-        if said == values.to_bytes(uid) and journal.belongs_to(info_dir, lumo_dir):
-            return name
-    return None
 
 
 def freed_by(folder: str) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import subprocess
 import sys
 import unicodedata
@@ -58,11 +57,13 @@ class Screen:
 
     def __init__(self, out: IO[str], colour: bool, width: int | None):
         self._out = out
+        self.has_printed = False
         self.colour = colour
         self.width = width
 
     def line(self, text: str = "") -> None:
         """Print one line."""
+        self.has_printed = True
         self._out.write(text + "\n")
 
     def paint(self, text: str, colour: str | None) -> str:
@@ -101,6 +102,8 @@ def screen(config: Mapping[str, Sequence[str]], git_args: Sequence[str], *, page
     sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     terminal = sys.stdout.isatty()
     colour = _wants_colour(config, terminal)
+    import shutil
+
     columns = shutil.get_terminal_size().columns if terminal else None
     pager = _pager(config, git_args) if terminal and paged else None
     if pager is None:

@@ -25,10 +25,10 @@ def _relay(data: bytes) -> None:
 
 
 @contextlib.contextmanager
-def interruptible(verb: str) -> Iterator[None]:
+def interruptible(verb: str, means: str = "goes on, and nothing is lost") -> Iterator[None]:
     """On Ctrl-C say what that means."""
     try:
         yield
     except KeyboardInterrupt:
-        print(f"interrupted; 'git lumo {verb}' again goes on, and nothing is lost", file=sys.stderr)
+        print(f"interrupted; 'git lumo {verb}' again {means}", file=sys.stderr)
         raise

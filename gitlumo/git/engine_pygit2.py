@@ -34,6 +34,7 @@ class Pygit2Objects:
     def refresh(self) -> None:
         """See :meth:`gitlumo.git.objects.Objects.refresh`."""
         self._odb = pygit2.Odb(self._dir)
+        self._packs, self._owner = _packs(self._dir)
         if self._quarantine:
             self._odb.add_disk_alternate(self._quarantine)
         self._repository: pygit2.Repository | None = None
@@ -45,11 +46,27 @@ class Pygit2Objects:
             return found
         if len(id) != 40:  # pygit2 would take a prefix
             raise missing(id)
+        kind, data = self._packed(id) or self._anywhere(id)
+        return self._recent.keep(id, kind, data)
+
+    def _packed(self, id: str) -> tuple[str, bytes] | None:
+        """An object from a pack that was there at the last look; None: look anywhere.
+
+        It takes a third of the time: the database, as pygit2 asks it, looks into all packs and then for a loose object,
+        whatever it has found, and hashes what it has read, which zlib's checksum has guarded already (as for git).
+        """
         try:
-            kind, data = self._odb.read(id)
+            number, data = self._packs.read(id)
+        except (KeyError, ValueError, pygit2.GitError):
+            return None
+        return _KINDS[number], data
+
+    def _anywhere(self, id: str) -> tuple[str, bytes]:
+        try:
+            number, data = self._odb.read(id)
         except (KeyError, ValueError, pygit2.GitError):
             raise missing(id) from None
-        return self._recent.keep(id, _KINDS[int(kind)], data)
+        return _KINDS[number], data
 
     def has(self, id: str) -> bool:
         """See :meth:`gitlumo.git.objects.Objects.has`."""
@@ -74,6 +91,14 @@ class Pygit2Objects:
         """See :meth:`gitlumo.git.objects.Objects.close`."""
         self._repository = None
         self._odb = pygit2.Odb()
+        self._packs, self._owner = _packs(os.devnull)
+
+
+def _packs(folder: str) -> tuple[pygit2.OdbBackendPack, pygit2.Odb]:
+    """The packs of a database, and what lets go of their files when it goes: pygit2 itself never does."""
+    packs, owner = pygit2.OdbBackendPack(folder), pygit2.Odb()
+    owner.add_backend(packs, 1)
+    return packs, owner
 
 
 class Pygit2Refs:

@@ -56,6 +56,14 @@ def choose(hash_name: str, ref_store: str, extensions: Iterable[str]) -> Engine:
     return Engine(objects, objects, f"{why}; refs are plain files")
 
 
+def load(engine: Engine) -> None:
+    """Import the library that reads objects: tens of milliseconds, which a thread can spend while git works."""
+    if engine.objects == "dulwich":
+        import gitlumo.git.engine_dulwich
+    else:
+        import gitlumo.git.engine_pygit2  # noqa: F401
+
+
 def open_objects(engine: Engine, objects_dir: str, hash_name: str, quarantine: str | None = None) -> Objects:
     """The object database, and with it what lies in quarantine.
 

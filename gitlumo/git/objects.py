@@ -6,11 +6,9 @@ An *engine* finds objects; building them is pure, so all engines share it. Objec
 
 from __future__ import annotations
 
-import hashlib
 import operator
 import re
 from collections.abc import Callable, Container, Iterable, Iterator
-from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from gitlumo.errors import GitError, MissingObject
@@ -38,8 +36,7 @@ class Entry(NamedTuple):
         return self.mode & 0o170000 == 0o100000
 
 
-@dataclass(frozen=True)
-class Commit:
+class Commit(NamedTuple):
     """A commit; ``author`` and ``committer`` as they stand in it: ``Name <email> seconds zone``."""
 
     tree: str
@@ -102,7 +99,10 @@ class Objects(Protocol):
 
 def object_id(hash_name: str, kind: str, data: bytes) -> str:
     """The id under which git keeps an object."""
-    return hashlib.new(hash_name, b"%s %d\0%s" % (kind.encode(), len(data), data), usedforsecurity=False).hexdigest()
+    import hashlib  # OpenSSL takes milliseconds to load, which who only reads need not wait for
+
+    make = hashlib.sha1 if hash_name == "sha1" else hashlib.sha256
+    return make(b"%s %d\0%s" % (kind.encode(), len(data), data), usedforsecurity=False).hexdigest()
 
 
 def read_blob(objects: Objects, id: str) -> bytes:
@@ -125,20 +125,36 @@ def read_tree(objects: Objects, id: str) -> dict[str, Entry]:
     return parse_tree(read_kind(objects, id, TREE), 20 if objects.hash_name == "sha1" else 32)
 
 
-def read_files(objects: Objects, id: str) -> dict[str, str]:
-    """The regular files in a tree: name to id.
+class Folder:
+    """A tree's entries by name, each taken apart only when it is asked for: who reads many trees wants few of them."""
 
-    Raises:
-        MissingObject: If there is none of this id.
-        GitError: If the object is no tree.
-    """
-    size = 20 if objects.hash_name == "sha1" else 32
-    lines = tree_lines(read_kind(objects, id, TREE), size)
-    return {
-        name.decode("utf-8", "surrogateescape"): whole[-size:].hex()
-        for whole, mode, name in lines
-        if mode[:2] == b"10" and len(mode) == 6  # as Entry.is_file
-    }
+    def __init__(self, objects: Objects, id: str):
+        """Read a tree.
+
+        Raises:
+            MissingObject: If there is none of this id.
+            GitError: If the object is no tree.
+        """
+        self._size = 20 if objects.hash_name == "sha1" else 32
+        self._lines = {line[2]: line for line in tree_lines(read_kind(objects, id, TREE), self._size)}
+
+    def file(self, name: bytes) -> str | None:
+        """The id of a regular file's blob, None where there is none."""
+        line = self._lines.get(name)
+        return line[0][-self._size :].hex() if line and (line[1] == b"100644" or _is_file(line[1])) else None
+
+    def tree(self, name: bytes) -> str | None:
+        """The id of a subtree, None where there is none."""
+        line = self._lines.get(name)
+        return line[0][-self._size :].hex() if line and int(line[1], 8) == TREE_MODE else None
+
+    def files(self) -> list[str]:
+        """The names of the regular files."""
+        return [name.decode("utf-8", "surrogateescape") for _, mode, name in self._lines.values() if _is_file(mode)]
+
+
+def _is_file(mode: bytes) -> bool:
+    return mode[:2] == b"10" and len(mode) == 6  # as Entry.is_file
 
 
 def read_entries(objects: Objects, id: str, prefix: str) -> list[Entry]:
@@ -162,8 +178,35 @@ def read_some(objects: Objects, id: str, names: Container[bytes]) -> dict[str, E
         GitError: If the object is no tree.
     """
     size = 20 if objects.hash_name == "sha1" else 32
-    wanted = (line[0] for line in tree_lines(read_kind(objects, id, TREE), size) if line[2] in names)
-    return parse_tree(b"".join(wanted), size)
+    found = {}
+    for whole, mode, raw in tree_lines(read_kind(objects, id, TREE), size):
+        if raw in names:
+            name = raw.decode("utf-8", "surrogateescape")
+            found[name] = Entry(name, int(mode, 8), whole[-size:].hex())
+    return found
+
+
+def read_differing(objects: Objects, old: str | None, new: str | None) -> tuple[dict[str, Entry], dict[str, Entry]]:
+    """The entries in which two trees differ; those that both have, perhaps thousands, are not taken apart.
+
+    Args:
+        objects: Where the trees are.
+        old: Tree id; None: an empty tree.
+        new: Tree id; None: an empty tree.
+
+    Raises:
+        MissingObject: If one of them is not there.
+        GitError: If one of them is no tree.
+    """
+    size = 20 if objects.hash_name == "sha1" else 32
+    before, after = (
+        [_WHOLE(line) for line in tree_lines(read_kind(objects, id, TREE), size)] if id else [] for id in (old, new)
+    )
+    both = set(before).intersection(after)
+    first, second = (
+        parse_tree(b"".join(line for line in lines if line not in both), size) for lines in (before, after)
+    )
+    return first, second
 
 
 def read_names(objects: Objects, id: str) -> list[str]:
@@ -208,7 +251,7 @@ def read_kind(objects: Objects, id: str, kind: str) -> bytes:
     return data
 
 
-_LINES = {size: re.compile(rb"(([0-7]{5,6}) ([^\0]+)\0[\0-\xff]{%d})" % size) for size in (20, 32)}
+_LINES = {size: re.compile(rb"(([0-7]{5,6}) ([^\0]+)\0.{%d})" % size, re.DOTALL) for size in (20, 32)}
 
 
 _WHOLE = operator.itemgetter(0)
@@ -366,12 +409,9 @@ def diff_trees(
     """
     if old == new:
         return
-    before = read_tree(objects, old) if old else {}
-    after = read_tree(objects, new) if new else {}
+    before, after = read_differing(objects, old, new)
     for name in sorted(before.keys() | after.keys()):
         a, b = before.get(name), after.get(name)
-        if a == b:
-            continue
         path = prefix + name
         if (a and a.is_tree) or (b and b.is_tree):
             below = path + "/"

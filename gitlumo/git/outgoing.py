@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from gitlumo.git import process
 from gitlumo.git.repository import Repository
@@ -12,8 +12,7 @@ from gitlumo.git.repository import Repository
 LARGEST = 8 * 1024**2  # bytes of a file whose content is read
 
 
-@dataclass(frozen=True)
-class Sent:
+class Sent(NamedTuple):
     """One object that is to be sent.
 
     Attributes:
@@ -40,17 +39,16 @@ def outgoing(repository: Repository, commit: str, remote: str) -> Iterator[Sent]
     promised = ["--exclude-promisor-objects"] if repository.is_partial else []
     limit = [f"--filter=blob:limit={LARGEST}", "--filter-print-omitted"]
     words = ["rev-list", "--objects", *limit, *promised, commit, "--not", f"--remotes={_literal(remote)}"]
-    listed = process.run([*repository.git_args, *words]).out
-    large = [line for line in listed.split(b"\n") if line.startswith(b"~")]
-    kept = b"".join(line + b"\n" for line in listed.split(b"\n") if line and not line.startswith(b"~"))
-    if kept:
-        form = "--batch=%(objecttype) %(objectsize) %(objectsize:disk) %(rest)"
-        with process.reading([*repository.git_args, "cat-file", form], kept) as out:
-            while line := out.readline():
-                kind, size, stored, path = os.fsdecode(line[:-1]).split(" ", 3)
-                data = out.read(int(size) + 1)[:-1]
-                yield Sent(kind, int(stored), path, data)
-    yield from (Sent("large", 0, "", b"") for _ in large)
+    form = "--batch=%(objecttype) %(objectsize) %(objectsize:disk) %(rest)"
+    git = repository.git_args
+    with process.piped([*git, *words], [*git, "cat-file", "--buffer", form]) as out:
+        while line := out.readline():
+            if line.startswith(b"~"):  # left out by the filter, which cat-file does not know and calls missing
+                yield Sent("large", 0, "", b"")
+                continue
+            kind, size, stored, path = os.fsdecode(line[:-1]).split(" ", 3)
+            data = out.read(int(size) + 1)[:-1]
+            yield Sent(kind, int(stored), path, data)
 
 
 def _literal(name: str) -> str:

@@ -81,7 +81,7 @@ def write_pack(
         # Not the checksum: two writers of equal packs must not share files, because a loser deletes its own.
         name = hashlib.new(place.hash_name, checksum + os.urandom(16), usedforsecurity=False).hexdigest()
         made += [os.path.join(place.pack_dir, f"pack-{name}") + ending for ending in (".idx", ".keep", ".pack")]
-        base = _install(place, unfinished, name, note)
+        base = install(place, unfinished, name, note)
         if fsync:
             _fsync_folder(place.pack_dir)
     except BaseException:
@@ -91,7 +91,7 @@ def write_pack(
     return base
 
 
-def _install(place: PackPlace, unfinished: str, name: str, note: bytes) -> str:
+def install(place: PackPlace, unfinished: str, name: str, note: bytes) -> str:
     """Move a pack and its index into the database, in the order that gc bears; returns its path without ending."""
     base = os.path.join(place.pack_dir, f"pack-{name}")
     _keep(base, note)
@@ -249,7 +249,7 @@ def roll_up(place: PackPlace, bases: Sequence[str], note: bytes) -> None:
     git_dir = os.path.dirname(os.path.dirname(place.pack_dir))
     out = process.run(["--git-dir", git_dir, *options, unfinished], stdin=stdin, timeout=ROLL_UP_SECONDS).out
     name = out.decode("ascii").strip()
-    base = _install(place, f"{unfinished}-{name}", name, note)
+    base = install(place, f"{unfinished}-{name}", name, note)
     _fsync_folder(place.pack_dir)
     if is_whole(base):
         for old in bases:

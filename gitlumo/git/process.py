@@ -7,10 +7,8 @@ import os
 import select
 import signal
 import subprocess
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import IO
+from typing import IO, NamedTuple
 
 from gitlumo.errors import GitError
 
@@ -24,8 +22,7 @@ WHERE = ("GIT_DIR", "GIT_WORK_TREE", "GIT_COMMON_DIR", "GIT_OBJECT_DIRECTORY", "
 PATIENCE = 5.0  # seconds in which git has to answer what it needs only a moment for
 
 
-@dataclass(frozen=True)
-class Result:
+class Result(NamedTuple):
     """What one git command printed and how it ended."""
 
     status: int
@@ -76,6 +73,53 @@ def environment(extra: Mapping[str, str] | None = None, *, keep_where: bool = Fa
     return kept
 
 
+class Asked:
+    """A git command that has been started; :meth:`result` is what it said."""
+
+    def __init__(
+        self,
+        args: Sequence[str],
+        *,
+        cwd: str | None = None,
+        stdin: bytes | None = None,
+        env: Mapping[str, str] | None = None,
+        timeout: float | None = None,
+    ):
+        """Start it; see :func:`run`."""
+        self._args, self._stdin, self._timeout = args, stdin, timeout
+        try:
+            self._child = Child(
+                ["git", *args],
+                cwd=cwd,
+                stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                env=environment() if env is None else env,
+                start_new_session=timeout is not None,
+            )
+        except (FileNotFoundError, NotADirectoryError):
+            if cwd is not None and not os.path.isdir(cwd):
+                raise GitError(f"{cwd} is not a folder") from None
+            raise GitError("there is no git program on the PATH; install git 2.39 or later") from None
+
+    def result(self) -> Result:
+        """Wait for its end; raises what :func:`run` does of a command that takes too long."""
+        try:
+            out, err = self._child.communicate(self._stdin, timeout=self._timeout)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            verb = next((word for word in self._args if not word.startswith(("-", "/")) and "=" not in word), "")
+            raise TimeoutError(f"git {verb} took longer than {self._timeout:g} s") from None
+        except BaseException:  # Ctrl-C
+            self.kill()
+            raise
+        return Result(self._child.returncode, out, err)
+
+    def kill(self) -> None:
+        """End it: nobody wants to know any more."""
+        kill(self._child, group=self._timeout is not None)
+
+
 def run(
     args: Sequence[str],
     *,
@@ -99,61 +143,46 @@ def run(
         GitError: If there is no git program, or (with ``check``) if it failed.
         TimeoutError: If it took longer than ``timeout``.
     """
-    try:
-        child = Child(
-            ["git", *args],
-            cwd=cwd,
-            stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env=environment() if env is None else env,
-            start_new_session=timeout is not None,
-        )
-    except (FileNotFoundError, NotADirectoryError):
-        if cwd is not None and not os.path.isdir(cwd):
-            raise GitError(f"{cwd} is not a folder") from None
-        raise GitError("there is no git program on the PATH; install git 2.39 or later") from None
-    try:
-        out, err = child.communicate(stdin, timeout=timeout)
-    except subprocess.TimeoutExpired:
-        kill(child, group=True)
-        verb = next((word for word in args if not word.startswith(("-", "/")) and "=" not in word), "")
-        raise TimeoutError(f"git {verb} took longer than {timeout:g} s") from None
-    except BaseException:  # Ctrl-C
-        kill(child, group=timeout is not None)
-        raise
-    result = Result(child.returncode, out, err)
+    result = Asked(args, cwd=cwd, stdin=stdin, env=env, timeout=timeout).result()
     if check and result.status != 0:
         raise GitError(result.message)
     return result
 
 
 @contextlib.contextmanager
-def reading(args: Sequence[str], stdin: bytes) -> Iterator[IO[bytes]]:
-    """Run ``git <args>``, and yield what it prints as it comes, for output that is not to be held in memory.
+def piped(args: Sequence[str], into: Sequence[str]) -> Iterator[IO[bytes]]:
+    """Run ``git <args> | git <into>``, and yield what comes out as it comes: nothing is held in memory.
 
     Args:
-        args: Arguments after ``git``.
-        stdin: What it reads.
+        args: Arguments after ``git`` of the command whose output the other reads.
+        into: Those of the other.
 
     Raises:
-        GitError: If it failed.
+        GitError: If one of them failed; what was read till then is not all.
     """
-    with tempfile.TemporaryFile() as words:
-        words.write(stdin)
-        words.seek(0)
-        child = subprocess.Popen(
-            ["git", *args], stdin=words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment()
-        )
-    assert child.stdout is not None
+    first = _start_piped(args, subprocess.DEVNULL)
+    assert first.stdout is not None
+    with first.stdout:
+        second = _start_piped(into, first.stdout)
+    assert second.stdout is not None
     try:
-        with child.stdout:
-            yield child.stdout
+        with second.stdout:
+            yield second.stdout
     except BaseException:
-        kill(child, group=False)
+        kill(first, group=False)
+        kill(second, group=False)
         raise
-    if child.wait() != 0:
-        raise GitError(f"git {' '.join(args[-2:])} ended with status {child.returncode}")
+    first_status, second_status = first.wait(), second.wait()
+    if first_status != 0:
+        run(args)  # for git's own words
+    if first_status != 0 or second_status != 0:
+        raise GitError(f"git ended with status {first_status} and {second_status}")
+
+
+def _start_piped(args: Sequence[str], stdin: int | IO[bytes]) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        ["git", *args], stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment()
+    )
 
 
 def ask(args: Sequence[str], *, cwd: str | None = None, env: Mapping[str, str] | None = None) -> Result:
@@ -162,8 +191,13 @@ def ask(args: Sequence[str], *, cwd: str | None = None, env: Mapping[str, str] |
     Raises:
         GitError: If there is no git program, or no answer: a file system that hangs must not hang a training.
     """
+    return answer(Asked(args, cwd=cwd, env=env, timeout=PATIENCE))
+
+
+def answer(asked: Asked) -> Result:
+    """What :func:`ask` returns, of a command that was started earlier; raises what that does."""
     try:
-        return run(args, cwd=cwd, env=env, timeout=PATIENCE, check=False)
+        return asked.result()
     except TimeoutError as error:
         raise GitError(f"{error}; does the file system answer?") from None
 

@@ -9,21 +9,25 @@ from gitlumo.errors import ConnectionBroken, RemoteError
 from gitlumo.git.process import Result
 from gitlumo.privacy import mask_text
 
-PUSH, FETCH, CLONE = "push to", "fetch from", "clone"
 _LINES = 12  # of git's words
 _NOISE = re.compile(
     r"hint: |To |error: failed to push some refs|Please make sure you have the correct access|and the repository exists"
     r"|fatal: Could not read from remote repository|fatal: the remote end hung up unexpectedly|Everything up-to-date"
+    r"|Cloning into "
 )
 _UNREACHABLE = (
     r"Failed to connect|Connection (?:refused|timed out)|Operation timed out|Network is unreachable|No route to host"
     r"|unable to connect|Could not connect"
 )
+_FAILED = r"returned error: 50[0-9]"
 _BROKEN = (
-    r"early EOF|RPC failed|hung up unexpectedly|unexpected disconnect|Recv failure|Send failure|transfer closed"
-    r"|Connection (?:reset|closed)|Broken pipe|bad packet|invalid index-pack output|Empty reply from server"
-    r"|unpack-objects (?:failed|died)|returned error: 50[0-9]|remote helper .* aborted|inflate returned"
+    r"early EOF|RPC failed|hung up|unexpected disconnect|Recv failure|Send failure|transfer closed"
+    r"|Connection (?:reset|closed)|Broken pipe|bad packet|bad line length|fatal: expected |read error"
+    r"|invalid index-pack output|unpack-objects (?:failed|died)|remote helper .* aborted|inflate returned"
+    r"|Empty reply from server|closed by remote host|(?:response|transfer) .*(?:missing|remaining)"
+    r"|non-properly terminated|GnuTLS (?:recv|send) error|SSL_ERROR_SYSCALL|SSL_(?:read|write)|unexpected eof"
 )
+_BROKE_OFF, _AGAIN = "{remote}: the connection broke off", "type the same again; nothing is lost"
 # (words of git, curl, ssh or a server, lower case or not; what that means; what to do), the first that fits.
 # {remote} is the remote, {host} what the words say of a host, {url} the command that shows its address.
 _CAUSES = (
@@ -53,9 +57,14 @@ _CAUSES = (
         "which one ssh offers: ssh -v HOST;  {url}",
     ),
     (
-        r"certificate|SSL|TLS",
+        r"does not match target host ?name|no alternative certificate subject name",
+        "{remote}: the connection is not safe: the certificate there is for another host",
+        "is the address right?  {url}",
+    ),
+    (
+        r"certificate|server verification failed|SSL CA cert",
         "{remote}: the connection is not safe: its certificate is not trusted",
-        "if the authority is your own: git config http.sslCAInfo FILE;  {url}",
+        "if the authority is your own: git config {scope}http.sslCAInfo FILE;  {url}",
     ),
     (
         r"[Nn]o space left on device|[Dd]isk quota exceeded|ENOSPC",
@@ -63,7 +72,27 @@ _CAUSES = (
         "make room, and type the same again; what is there stays whole",
     ),
     (
-        r"protected branch|GH006|GH013|push declined|not allowed to push|hook declined|update hook",
+        r"returned error: 413|HTTP 413|exceeds .*size limit",
+        "{remote} does not take so much at once",
+        "have it allow more (nginx: client_max_body_size), or share some runs at a time:  git lumo push EXP...",
+    ),
+    (
+        r"returned error: 429|HTTP 429|[Tt]oo many requests",
+        "{remote} takes no more for the moment",
+        "type the same again in some minutes",
+    ),
+    (
+        r"cannot contain secrets|secret scanning",
+        "{remote} refuses a secret that it has found in what was sent",
+        "take the run out (git lumo purge EXP), or allow the secret there",
+    ),
+    (
+        r"branch is currently checked out",
+        "{remote} has the runs' branch checked out in its work tree",
+        "have another one checked out there: git switch BRANCH",
+    ),
+    (
+        r"protected branch|GH006|GH013|push declined|not allowed to push|hook declined|update hook|hidden ref",
         "{remote} does not take it: a rule or a hook there refuses the branch",
         "ask who looks after it to let this branch be pushed: it only ever grows",
     ),
@@ -96,7 +125,9 @@ _CAUSES = (
         "type the same again in a moment",
     ),
     (_UNREACHABLE, "{remote} cannot be reached", "is the address right, and the network up?  {url}"),
-    (_BROKEN, "{remote}: the connection broke off", "type the same again; nothing is lost"),
+    (_FAILED, "{remote}: the server there has failed", _AGAIN),
+    (_BROKEN, _BROKE_OFF, _AGAIN),
+    (r"SSL|TLS", "{remote}: a safe connection (TLS) could not be made", "is there a server for https?  {url}"),
 )  # fmt: skip
 
 
@@ -122,12 +153,20 @@ def error_of(done: Result, remote: str, refused: Sequence[str], verb: str) -> Re
                 "remote": name,
                 "host": groups.get("host") or groups.get("host2") or "",
                 "url": f"git remote get-url {name}" if "/" not in name else "",
-                "be": "be read, but not written to" if verb == PUSH else "not be read",
+                "scope": "--global " if verb == "clone" else "",
+                "be": "be read, but not written to" if verb == "push to" else "not be read",
                 "where": " there" if re.search(r"^remote: |unpack|\[remote rejected\]", text, re.MULTILINE) else "",
             }
-            kind = ConnectionBroken if words == _BROKEN else RemoteError
+            kind = ConnectionBroken if words in (_FAILED, _BROKEN) else RemoteError
             return kind(_text(what.format(**facts), told, hint.format(**facts).rstrip("; ")))
-    return RemoteError(_text(f"{name}: git could not {verb} it", told, ""))
+    if not told and "Could not read from remote repository" in text:  # the other side has said nothing at all
+        return broken(remote)
+    return RemoteError(_text(f"{name}: git could not {verb} it", told or [line for line in said if line.strip()], ""))
+
+
+def broken(remote: str) -> ConnectionBroken:
+    """The error for a connection that broke off without a word."""
+    return ConnectionBroken(_text(_BROKE_OFF.format(remote=mask_text(remote)), [], _AGAIN))
 
 
 def _is_progress(line: str) -> bool:

@@ -7,9 +7,8 @@ import fnmatch
 import os
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from gitlumo.errors import NotARepository
 from gitlumo.git import process
@@ -20,11 +19,11 @@ if TYPE_CHECKING:
     from gitlumo.git.refs import Refs
 
 _CRUD = "".join(map(chr, range(33))) + ".,:;<>\"\\'"
-_CONFIG = r"^(lumo|user|author|committer|color|core|extensions|remote|pager|status)\."
+_CONFIG = ("config", "-z", "--get-regexp",
+           r"^(lumo|user|author|committer|color|core|extensions|remote|pager|status)\.")  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Location:
+class Location(NamedTuple):
     """Where a repository lies; all paths absolute.
 
     Attributes:
@@ -104,12 +103,7 @@ class Repository:
     @cached_property
     def config(self) -> dict[str, list[str]]:
         """git's configuration as far as gitlumo reads it: lower-case name to all values, the last one strongest."""
-        result = process.ask([*self.git_args, "config", "-z", "--get-regexp", _CONFIG])
-        config: dict[str, list[str]] = {}
-        for item in result.out.decode("utf-8", "surrogateescape").split("\0")[:-1]:
-            name, equals, value = item.partition("\n")
-            config.setdefault(name, []).append(value if equals else "true")
-        return config
+        return _parsed(process.ask([*self.git_args, *_CONFIG]))
 
     @property
     def git_args(self) -> list[str]:
@@ -254,6 +248,11 @@ class Repository:
         urls = {name: self.config.get(f"remote.{name}.url") for name in self.remote_names()}
         return {name: values[0] for name, values in urls.items() if values}  # the one that git fetches from
 
+    def pushes_elsewhere(self, remote: str) -> bool:
+        """Whether pushes to a remote go, also, to another address than fetches come from."""
+        urls = self.config.get(f"remote.{remote}.url", [])
+        return any(url not in urls[:1] for url in self.config.get(f"remote.{remote}.pushurl", urls))
+
     def close(self) -> None:
         """Let go of files and memory."""
         if "objects" in self.__dict__:
@@ -271,8 +270,28 @@ def _first_line(path: str) -> bytes:
 
 
 def open_repository(path: str | os.PathLike[str] | None = None, *, quarantine: str | None = None) -> Repository:
-    """Find and open a repository; see :func:`locate` and :class:`Repository`."""
-    return Repository(locate(path), quarantine)
+    """Find and open a repository; see :func:`locate` and :class:`Repository`.
+
+    git is asked for its place and its configuration at once.
+    """
+    cwd = os.fspath(path) if path is not None and os.path.isdir(path) else None
+    environment = process.environment(keep_where=path is None)
+    asked = process.Asked(_CONFIG, cwd=cwd, env=environment, timeout=process.PATIENCE)
+    try:
+        repository = Repository(locate(path), quarantine)
+    except BaseException:
+        asked.kill()
+        raise
+    repository.config = _parsed(process.answer(asked))
+    return repository
+
+
+def _parsed(said: process.Result) -> dict[str, list[str]]:
+    config: dict[str, list[str]] = {}
+    for item in said.out.decode("utf-8", "surrogateescape").split("\0")[:-1]:
+        name, equals, value = item.partition("\n")
+        config.setdefault(name, []).append(value if equals else "true")
+    return config
 
 
 def timestamp(seconds: float | None = None) -> str:

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from gitlumo.git import process
 from gitlumo.git.repository import Repository
 
 
-@dataclass(frozen=True)
-class Tip:
+class Tip(NamedTuple):
     """Where a ref is.
 
     Attributes:
@@ -42,3 +41,17 @@ def are_in(repository: Repository, commits: Iterable[str], tip: str) -> bool:
         return True
     found = process.run([*repository.git_args, "rev-list", "-n1", *others, f"^{tip}", "--"], check=False)
     return found.status == 0 and not found.out
+
+
+def are_still(repository: Repository, known: dict[str, Tip]) -> bool:
+    """Whether refs are where :func:`tips` has found them; False, too, where that takes more than a look at files."""
+    if repository.location.ref_store != "files":
+        return False
+    try:
+        for name, tip in known.items():
+            with open(os.path.join(repository.location.common_dir, name), encoding="ascii") as ref:
+                if ref.read().strip() != tip.commit:
+                    return False
+    except (OSError, ValueError):  # packed, perhaps
+        return False
+    return True

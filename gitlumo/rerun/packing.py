@@ -1,13 +1,15 @@
 """Archives that are the same bytes wherever they are made, and that are whole or not there.
 
 Nothing of the machine is in them: every member has one time, owner 0 and one of two modes, and gzip's header names no
-file, time or system. The compressed bytes are those of zlib (another library that takes its place may make others);
-``tar`` alone is the same everywhere.
+file, time or system. The compressed bytes are those of zlib or libzstd (another version may make others); ``tar`` alone
+is the same everywhere.
 """
 
 from __future__ import annotations
 
 import contextlib
+import gzip
+import importlib
 import os
 import stat
 import struct
@@ -17,13 +19,16 @@ import time
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 from gitlumo.errors import LumoError
 from gitlumo.git.export import File
 
-FORMATS = {"tar": (".tar",), "tar.gz": (".tar.gz", ".tgz"), "zip": (".zip",)}
-_LEVEL = 6
+FORMATS = {"tar": (".tar",), "tar.gz": (".tar.gz", ".tgz"), "tar.zst": (".tar.zst",), "zip": (".zip",)}
+_LEVEL, _ZSTD_LEVEL = 6, 3
+_PART = 1 << 18  # bytes that are read at a time
+_WORKERS, _JOB = 2, 1 << 21  # libzstd's threads, and the bytes that one gets at a time: it keeps some in memory
+_GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 _OLDEST, _NEWEST = 315532800, 4294967294  # 1980, the first year that zip knows, to the last second of 32 bits
 
 
@@ -45,17 +50,51 @@ def write(out: BinaryIO, format: str, members: Iterable[File], moment: int) -> i
         How many files are in it.
 
     Raises:
-        LumoError: If the format cannot hold one of them.
+        LumoError: If the format cannot hold one of them, or its library is not installed.
     """
     moment = min(max(moment, _OLDEST), _NEWEST)
     if format == "zip":
         return _write_zip(out, members, moment)
     if format == "tar":
         return _write_tar(out, members, moment)
-    zipped = _Gzip(out)
-    count = _write_tar(zipped, members, moment)
-    zipped.finish()
+    packed = _Gzip(out) if format == "tar.gz" else _Zstd(out)
+    count = _write_tar(packed, members, moment)
+    packed.finish()
     return count
+
+
+def opened(path: str) -> BinaryIO:
+    """A tar archive, to read as if it were not compressed; how it is, its first bytes say.
+
+    Raises:
+        OSError: If it cannot be read.
+        LumoError: If the library that it takes is not installed.
+    """
+    with open(path, "rb") as source:
+        begin = source.read(4)
+    if begin.startswith(_GZIP):
+        return cast(BinaryIO, gzip.open(path))
+    return cast(BinaryIO, zstd().open(path)) if begin == _ZSTD else open(path, "rb")
+
+
+def damages() -> tuple[type[Exception], ...]:
+    """What reading a damaged archive may raise beside Python's own errors of ``gzip``."""
+    try:
+        return (zstd().ZstdError,)
+    except LumoError:
+        return ()
+
+
+def zstd() -> Any:
+    """Python's module for Zstandard (RFC 8878).
+
+    Raises:
+        LumoError: If it is not installed.
+    """
+    for name in ("compression.zstd", "backports.zstd"):  # Python 3.14's own, and the same for those before
+        with contextlib.suppress(ImportError):
+            return importlib.import_module(name)
+    raise LumoError("zstd is not installed\ntype: pip install 'gitlumo[zstd]', or take .tar.gz")
 
 
 class _Gzip:
@@ -75,11 +114,50 @@ class _Gzip:
         self._out.write(self._deflate.flush() + struct.pack("<II", self._crc, self._size & 0xFFFFFFFF))
 
 
+class _Zstd:
+    """Compresses what it is given, in threads of libzstd's where it has any: the bytes are those of one of them."""
+
+    def __init__(self, out: BinaryIO):
+        self._out, module = out, zstd()
+        parameters = module.CompressionParameter
+        workers = min(_WORKERS, parameters.nb_workers.bounds()[1])
+        options = {parameters.compression_level: _ZSTD_LEVEL, parameters.checksum_flag: 1}
+        threads = {parameters.nb_workers: workers, parameters.job_size: _JOB} if workers else {}
+        self._compressor = module.ZstdCompressor(options={**options, **threads})
+
+    def write(self, data: bytes) -> int:
+        self._out.write(self._compressor.compress(data))
+        return len(data)
+
+    def finish(self) -> None:
+        self._out.write(self._compressor.flush())
+
+
+class _Counted:
+    """Knows where it is, as ``tarfile`` asks; its own streams copy all once more."""
+
+    def __init__(self, out: Any):
+        self._out, self._at = out, 0
+
+    def write(self, data: bytes) -> int:
+        self._out.write(data)
+        self._at += len(data)
+        return len(data)
+
+    def tell(self) -> int:
+        return self._at
+
+
 def _write_tar(out: Any, members: Iterable[File], moment: int) -> int:
     count = 0
     with tarfile.open(
-        fileobj=out, mode="w|", format=tarfile.GNU_FORMAT, encoding="utf-8", errors="surrogateescape"
+        fileobj=cast(Any, _Counted(out)),
+        mode="w",
+        format=tarfile.GNU_FORMAT,
+        encoding="utf-8",
+        errors="surrogateescape",
     ) as archive:
+        archive.copybufsize = _PART  # type: ignore[attr-defined]
         for member in members:
             info = tarfile.TarInfo(member.path)
             info.mtime = moment
@@ -107,7 +185,7 @@ def _write_zip(out: BinaryIO, members: Iterable[File], moment: int) -> int:
             info.file_size = member.size  # so that it knows whether it needs 64 bits
             try:
                 with archive.open(info, "w") as into:
-                    while part := member.content.read(1 << 20):
+                    while part := member.content.read(_PART):
                         into.write(part)
             except UnicodeEncodeError:
                 raise LumoError(f"zip cannot hold the name {member.path!r}, which is not UTF-8; take tar.gz") from None

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import random
+import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from gitlumo.errors import ConnectionBroken, GitError, LumoError, NoRemoteRef, RemoteMoved
 from gitlumo.git import transport
-from gitlumo.git.tips import Tip, are_in
+from gitlumo.git.tips import Tip, are_in, are_still
 from gitlumo.git.transport import Show
 from gitlumo.home import Home
 from gitlumo.share import remotes
@@ -21,8 +21,7 @@ STANDSTILLS = 3  # refusals in a row while the remote does not move: that is no 
 PAUSE, LONGEST_PAUSE = 0.02, 1.0  # seconds
 
 
-@dataclass(frozen=True)
-class Fetched:
+class Fetched(NamedTuple):
     """What a fetch found.
 
     Attributes:
@@ -38,8 +37,7 @@ class Fetched:
     rewritten: bool
 
 
-@dataclass(frozen=True)
-class Pulled:
+class Pulled(NamedTuple):
     """What a pull did.
 
     Attributes:
@@ -53,8 +51,7 @@ class Pulled:
     after: str | None
 
 
-@dataclass(frozen=True)
-class Pushed:
+class Pushed(NamedTuple):
     """What a push did.
 
     Attributes:
@@ -80,24 +77,47 @@ def fetch(home: Home, remote: Remote, show: Show | None = None) -> Fetched:
     return _fetch(home, remote, show, remotes.tips(home))[0]
 
 
-def _fetch(home: Home, remote: Remote, show: Show | None, known: dict[str, Tip]) -> tuple[Fetched, dict[str, Tip]]:
-    """The same; also what :func:`gitlumo.share.remotes.tips` answers afterwards."""
+def _fetch(
+    home: Home, remote: Remote, show: Show | None, known: dict[str, Tip], *, joining: bool = False
+) -> tuple[Fetched, dict[str, Tip]]:
+    """The same; also what :func:`gitlumo.share.remotes.tips` answers afterwards.
+
+    Args:
+        home: The repository here.
+        remote: The remote.
+        show: See :data:`gitlumo.git.transport.Show`.
+        known: What :func:`gitlumo.share.remotes.tips` has just answered.
+        joining: Whether what comes will be joined: what that needs is imported while it comes.
+    """
+    arriving = threading.Thread(target=_load, args=(home,)).start if joining else None
     before = known[remote.tracking].commit if remote.tracking in known else None
     is_first = before is None and home.settings.ref not in known
     depth = 1 if is_first and home.repository.is_shallow else None
     try:
-        transport.fetch(home.repository, remote.name, remote.ref, remote.tracking, show, depth=depth)
+        refs = (remote.ref, remote.tracking)
+        transport.fetch(home.repository, remote.name, *refs, show, depth=depth, arriving=arriving)
     except NoRemoteRef:
         return Fetched(remote, before, None, rewritten=False), known
     except ConnectionBroken as broken:
         if depth or home.repository.is_partial:
             raise
         _fetch_in_pieces(home, remote, show, broken)
-    home.repository.close()  # its packs have changed
-    now = remotes.tips(home)
+    now = known
+    if remote.tracking not in known or not are_still(home.repository, known):
+        home.repository.close()  # its packs have changed
+        now = remotes.tips(home)
     after = remotes.tip(home, remote, now)
     rewritten = before and after and not are_in(home.repository, [before], after)
     return Fetched(remote, before, after, rewritten=bool(rewritten)), now
+
+
+def _load(home: Home) -> None:
+    """Import what writing to the ledger needs; who needs it says what is wrong with that."""
+    with contextlib.suppress(Exception):
+        import gitlumo.store.ledger  # noqa: F401
+        from gitlumo.git.engines import load
+
+        load(home.repository.engine)
 
 
 def _fetch_in_pieces(home: Home, remote: Remote, show: Show | None, broken: ConnectionBroken) -> None:
@@ -119,7 +139,7 @@ def pull(home: Home, remote: Remote, show: Show | None = None) -> Pulled:
     """
     known = remotes.tips(home)
     before = known[home.settings.ref].commit if home.settings.ref in known else None
-    fetched, known = _fetch(home, remote, show, known)
+    fetched, known = _fetch(home, remote, show, known, joining=True)
     after = _settle(home, known)
     if after and after != before and home.repository.is_partial:
         from gitlumo.git.partial import bring
@@ -161,14 +181,21 @@ def push(
         try:
             transport.push(home.repository, remote.name, commit, remote.ref, remote.tracking, show)
         except RemoteMoved:
-            time.sleep(random.uniform(0, min(LONGEST_PAUSE, PAUSE * 2 ** min(attempt, 10))))
+            _wait(attempt)
             fetched, known = _fetch(home, remote, show, remotes.tips(home))
             standstills = standstills + 1 if fetched.after == fetched.before else 0
             if attempt + 1 == ATTEMPTS or standstills == STANDSTILLS:
+                remotes.check_addresses(home, remote)
                 raise
             continue
         return Pushed(remote, before, commit)
     raise AssertionError("unreachable")
+
+
+def _wait(attempt: int) -> None:
+    import random
+
+    time.sleep(random.uniform(0, min(LONGEST_PAUSE, PAUSE * 2 ** min(attempt, 10))))
 
 
 def ready(home: Home, choose: Callable[[], str] | None = None, known: dict[str, Tip] | None = None) -> str:

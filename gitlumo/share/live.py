@@ -106,11 +106,11 @@ def push(ledger: Ledger) -> None:
     tip = exchange.ready(home)
     there = remotes.tips(home).get(remote.tracking)
     if there is None or not are_in(ledger.repository, [tip], there.commit):
-        exchange.push(home, remote, lambda commit: _check(ledger, commit, remote))
+        exchange.push(home, remote, lambda commit: _check(home, commit, remote))
 
 
-def _check(ledger: Ledger, commit: str, remote: Remote) -> None:
-    if look(ledger.repository, commit, remote).secrets:
+def _check(home: Home, commit: str, remote: Remote) -> None:
+    if look(home, commit, remote).secrets:
         raise LumoError("secrets would leave this machine; 'git lumo push' says which")
 
 

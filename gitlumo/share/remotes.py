@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from gitlumo.errors import LumoError, NotALedger
 from gitlumo.git import tips as git_tips
@@ -10,8 +10,7 @@ from gitlumo.git.tips import Tip
 from gitlumo.home import Home
 
 
-@dataclass(frozen=True)
-class Remote:
+class Remote(NamedTuple):
     """A remote with which runs are shared.
 
     Attributes:
@@ -57,6 +56,20 @@ def check_refspecs(home: Home, remote: Remote) -> None:
         raise LumoError(
             f"git would write {home.settings.ref} itself after a push, and lose runs: remote.{remote.name}.fetch is"
             f" {spec}\nhave it write beside the branch:  {apart(remote.name)}"
+        )
+
+
+def check_addresses(home: Home, remote: Remote) -> None:
+    """See that what is fetched is where pushes go: else the one that was refused cannot be joined.
+
+    Raises:
+        LumoError: If it is not.
+    """
+    if home.repository.pushes_elsewhere(remote.name):
+        raise LumoError(
+            f"{remote.name} is pushed to another address than it is fetched from (remote.{remote.name}.pushurl), and"
+            f" there others have pushed\nmake that one a remote of its own:  git remote add NAME URL\nand join it:  git"
+            f" lumo pull NAME"
         )
 
 

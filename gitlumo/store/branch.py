@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from gitlumo.config import Settings
 from gitlumo.errors import GitError, LumoError, MissingObject, NotALedger
 from gitlumo.git.objects import Commit, Objects, Staging, read_commit
-from gitlumo.git.repository import Repository
+from gitlumo.git.repository import Location, Repository
 from gitlumo.store import merging, trees
 
 RECENT = 100
@@ -23,11 +23,13 @@ class View:
         objects: Where its objects are, also those that only the join made.
         tree: The id of its tree; None: there is no ledger.
         tips: Ref name to commit id of each ledger that is in it.
+        location: The repository.
     """
 
     objects: Objects
     tree: str | None
     tips: dict[str, str]
+    location: Location
 
 
 class Branch:
@@ -107,7 +109,8 @@ class Branch:
         if self.repository.is_partial:
             self.complete()
         staging = Staging(self.repository.objects)
-        return View(staging, self.joined(staging, tips.values()), tips)
+        tree = self.joined(staging, tips.values())
+        return View(staging if staging.new else staging.base, tree, tips, self.repository.location)
 
     def joined(self, staging: Staging, tips: Iterable[str]) -> str | None:
         """The tree of the join of some ledgers; None: of none.

@@ -12,7 +12,8 @@ from gitlumo.store import join, layout, record, trees
 from gitlumo.store.query import TreeFiles
 from gitlumo.store.record import Record
 
-_TORN = re.compile(r"history: \d+ torn lines?")
+# A problem that is no fault: what a crash has torn is published as it is.
+TORN = re.compile(r"history: \d+ torn lines?")
 
 
 def check_ledger(objects: Objects, tree: str | None) -> tuple[int, list[str]]:
@@ -59,7 +60,7 @@ def check_growth(objects: Staging, old: str | None, new: str) -> list[str]:
         if run is None:
             problems.append(f"{path}: no run: its uid, exp_name, test_name or progress is damaged")
         elif not run.purged:
-            found = (problem for problem in check_run(objects, entry.id, run.uid) if not _TORN.fullmatch(problem))
+            found = (problem for problem in check_run(objects, entry.id, run.uid) if not TORN.fullmatch(problem))
             problems += [f"{path}/{problem}" for problem in found]
     if not problems:
         joined = trees.join_trees(objects, old or objects.add_tree(()), new)

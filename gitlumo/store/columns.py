@@ -8,7 +8,6 @@ is the best value is not held apart: :func:`value` and :func:`whole` know that.
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -121,7 +120,7 @@ def whole(run: Mapping[str, Column]) -> dict[str, Column]:
 
 
 def _map(value: object) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
+    return value if isinstance(value, dict) else {}
 
 
 def _command(argv: object) -> str | None:
@@ -146,9 +145,9 @@ def same(a: object, b: object) -> bool:
 def flat(value: object, prefix: str = "") -> dict[str, Any]:
     """Nested parameters as one level: ``{'optim': {'lr': .1}}`` becomes ``{'optim.lr': .1}``; of anything else none."""
     result: dict[str, Any] = {}
-    for key, item in value.items() if isinstance(value, Mapping) else ():
+    for key, item in value.items() if isinstance(value, dict) else ():
         name = f"{prefix}{key}"
-        if isinstance(item, Mapping) and item:
+        if isinstance(item, dict) and item:
             result.update(flat(item, f"{name}."))
         else:
             result[name] = item
@@ -160,12 +159,12 @@ def flat(value: object, prefix: str = "") -> dict[str, Any]:
 
 def to_sql(value: Column) -> Held:
     """A value as SQLite holds it."""
-    if type(value) is str:
-        return value
-    if type(value) is float and not math.isnan(value):
+    if type(value) is str or (type(value) is float and value == value):
         return value
     if type(value) is int and -_INT64 <= value < _INT64:
         return value
+    if value is False:  # as nearly each run has
+        return b"false"
     return json.dumps(values.encode(value), ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()
 
 

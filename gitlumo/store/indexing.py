@@ -12,20 +12,17 @@ import contextlib
 import hashlib
 import os
 import sqlite3
-from collections import defaultdict
 from collections.abc import Iterable
 from itertools import islice
-from typing import Any
 
-from gitlumo import values
-from gitlumo.errors import FormatError, GitError, MissingObject
-from gitlumo.git.objects import BLOB, Objects, Staging, object_id, read_blob, read_files, read_tree
-from gitlumo.store import columns, layout, trees
+from gitlumo.errors import GitError, MissingObject
+from gitlumo.git.objects import Staging
+from gitlumo.store import helper, trees
 from gitlumo.store.branch import Branch, View
 from gitlumo.store.index import FILE, MARK, Index, connect, seen_by
-from gitlumo.store.record import Record
+from gitlumo.store.reading import Part, Places
 
-BATCH = 2000  # runs
+BATCH = 500  # runs
 _ATTEMPTS = 5
 _SCHEMA = f"""
 PRAGMA application_id = {MARK};
@@ -53,7 +50,7 @@ def open_index(branch: Branch, view: View, cache_root: str) -> Index:
             return _open(path, branch, view)
     connection = connect(":memory:")
     connection.executescript(_SCHEMA)
-    _fill(connection, view.objects, None, view.tree, _tips(view))
+    _fill(connection, view, None)
     return Index(connection)
 
 
@@ -96,7 +93,7 @@ def _make(path: str, view: View) -> None:
             connection.execute("PRAGMA synchronous = OFF")
             connection.executescript(_SCHEMA)
             connection.execute("BEGIN")
-            _fill(connection, view.objects, None, view.tree, _tips(view))
+            _fill(connection, view, None)
             connection.execute("COMMIT")
         finally:
             connection.close()
@@ -126,7 +123,7 @@ def _follow(connection: sqlite3.Connection, branch: Branch, view: View) -> bool:
             connection.execute("ROLLBACK")
             return False
         if seen != tips:
-            _fill(connection, view.objects, branch.joined(Staging(view.objects), seen.split()), view.tree, tips)
+            _fill(connection, view, branch.joined(Staging(view.objects), seen.split()))
         connection.execute("COMMIT")
     except (MissingObject, GitError):  # those tips are gone: the branch was rewritten, and then pruned
         connection.execute("ROLLBACK")
@@ -134,18 +131,25 @@ def _follow(connection: sqlite3.Connection, branch: Branch, view: View) -> bool:
     return True
 
 
-def _fill(connection: sqlite3.Connection, objects: Objects, old: str | None, new: str | None, tips: str) -> None:
-    """Write what differs between two trees of the ledger."""
+def _fill(connection: sqlite3.Connection, view: View, old: str | None) -> None:
+    """Write what differs between an old tree of the ledger and that of a view."""
     names: dict[str, int] = dict(connection.execute("SELECT name, id FROM name"))
     changes = (
         (path, after.id if after and after.is_tree else None)
-        for path, before, after in trees.unit_differences(objects, old, new)
+        for path, before, after in trees.unit_differences(view.objects, old, view.tree)
         if (before and before.is_tree) or (after and after.is_tree)  # else it is a stranger's file
     )
-    while part := list(islice(changes, BATCH)):
+
+    def take(runs: int) -> Places | None:
+        part = list(islice(changes, runs))
         if old is not None:
             _forget(connection, [path for path, _ in part])
-        _enter(connection, names, objects, [(path, tree) for path, tree in part if tree])
+        return [(path, tree) for path, tree in part if tree] if part else None
+
+    with contextlib.closing(helper.parts(view, take, BATCH)) as parts:
+        for part in parts:
+            _enter(connection, names, part)
+    tips = _tips(view)
     (highest,) = connection.execute("SELECT coalesce(max(id), 0) FROM run").fetchone()
     if connection.execute("UPDATE meta SET tips = ?, last = max(last, ?)", (tips, highest)).rowcount == 0:
         connection.execute("INSERT INTO meta VALUES (?, hex(randomblob(8)), ?)", (tips, highest))
@@ -166,98 +170,18 @@ def _forget(connection: sqlite3.Connection, places: Iterable[str]) -> None:
     connection.executemany("DELETE FROM run WHERE id = ?", gone)
 
 
-def _enter(
-    connection: sqlite3.Connection, names: dict[str, int], objects: Objects, places: Iterable[tuple[str, str]]
-) -> None:
+def _enter(connection: sqlite3.Connection, names: dict[str, int], part: Part) -> None:
     # Ids are never used again, so that who has seen the index before knows what is new in it.
     (last,) = connection.execute("SELECT coalesce(max(last), 0) FROM meta").fetchone()
     (highest,) = connection.execute("SELECT coalesce(max(id), 0) FROM run").fetchone()
-    last = max(last, highest)
-    runs = []
-    facts: defaultdict[int, list[tuple[int, int, Any]]] = defaultdict(list)  # by column, as the table lies
-    known: dict[str, Any] = {}
-    for place, tree in places:
-        run = _Reading(objects, tree, place, known)
-        if run.is_purged:
-            continue
-        found, trouble = run.columns()
-        last += 1
-        runs.append((last, place, bytes.fromhex(tree), found.get("uid"), found.get("start"), trouble))
-        for name, value in found.items():
-            if name not in names:
-                names[name] = len(names) + 1
-                connection.execute("INSERT INTO name VALUES (?, ?)", (names[name], name))
-            key = names[name]
-            facts[key].append((key, last, value if type(value) is str else columns.to_sql(value)))
+    first = max(last, highest) + 1
+    runs = ((id, place, bytes.fromhex(tree), *rest) for id, (place, tree, *rest) in enumerate(part.runs, first))
     connection.executemany("INSERT INTO run VALUES (?, ?, ?, ?, ?, ?)", runs)
-    for key in sorted(facts):
-        connection.executemany("INSERT INTO fact VALUES (?, ?, ?)", facts[key])
-
-
-class _Reading(Record):
-    """A run as the index reads it: what many runs share is read and parsed once."""
-
-    def __init__(self, objects: Objects, tree: str, place: str, known: dict[str, Any]):
-        """Look at a run.
-
-        Args:
-            objects: Where it is.
-            tree: The id of its folder.
-            place: Where that lies.
-            known: Id of a blob to its value, shared by the readings of a batch.
-        """
-        self._objects = objects
-        self._known = known
-        name = place.rpartition("/")[2]  # mostly what test_name says: then its blob is known without being read
-        if name.isascii():
-            known[object_id(objects.hash_name, BLOB, values.to_bytes(name))] = name
-        self._seen: dict[str, Any] = {}  # by key, because each is asked for more than once
-        self._top = read_tree(objects, tree)
-        self._ids = {folder: self._files_in(folder) for folder in ("info", layout.EDITS) if folder in self._top}
-        super().__init__(self._read, self._edits, place)
-
-    def _files_in(self, folder: str) -> dict[str, str]:
-        entry = self._top[folder]
-        return read_files(self._objects, entry.id) if entry.is_tree else {}
-
-    def _id(self, path: str) -> str | None:
-        folder, _, name = path.rpartition("/")
-        if folder:
-            return self._ids.get(folder, {}).get(name)
-        found = self._top.get(name)
-        return found.id if found and found.is_file else None
-
-    def _read(self, path: str) -> bytes | None:
-        id = self._id(path)
-        return None if id is None else read_blob(self._objects, id)
-
-    def _edits(self) -> list[str]:
-        return [f"{layout.EDITS}/{name}" for name in self._ids.get(layout.EDITS, ())]
-
-    @property
-    def is_purged(self) -> bool:
-        data = self.read(layout.PURGED)
-        return data is not None and layout.read_tombstone(data) is not None
-
-    def info(self, key: str) -> Any:
-        if key not in self._seen:
-            id = self._id(layout.info_path(key))
-            if id is not None and id not in self._known:
-                self._known[id] = super().info(key)
-            self._seen[key] = None if id is None else self._known[id]
-        return self._seen[key]
-
-    def columns(self) -> tuple[dict[str, columns.Column], str | None]:
-        """Its columns; and what is damaged in it, if anything is: then they say only where it lies."""
-        try:
-            self.check()
-            return columns.columns_of(self), None
-        except (FormatError, MissingObject) as error:
-            exp_name, name = self.folder.partition("/")[0], self.folder.rpartition("/")[2].partition("~")[0]
-            return {"exp": exp_name, "name": name}, str(error)
-
-    def check(self) -> None:
-        format, progress = self.info("format"), self.info("progress")
-        plain = isinstance(format, dict) and format.get("version") == layout.VERSION and isinstance(progress, dict)
-        if not (plain and layout.identity_of(self.info)):
-            super().check()
+    for name in part.facts:
+        if name not in names:
+            names[name] = len(names) + 1
+            connection.execute("INSERT INTO name VALUES (?, ?)", (names[name], name))
+    for name in sorted(part.facts, key=names.__getitem__):  # as the table lies
+        numbers, held = part.facts[name]
+        ids = map(first.__add__, numbers)
+        connection.executemany(f"INSERT INTO fact VALUES ({names[name]:d}, ?, ?)", zip(ids, held, strict=True))

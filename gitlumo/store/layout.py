@@ -145,15 +145,15 @@ class Identity:
 
 def read_identity(read: Read) -> Identity | None:
     """The identity that a folder's files give; None: the folder is no run."""
-    try:
-        return identity_of(lambda key: values.from_bytes(read(f"info/{key}.json") or b""))
-    except FormatError:
-        return None
+    return identity_of(lambda key: values.from_bytes(read(f"info/{key}.json") or b""))
 
 
 def identity_of(info: Callable[[str], Any]) -> Identity | None:
-    """The identity that a run's properties give; None: it is no run."""
-    uid, exp_name, test_name, progress = (info(key) for key in ("uid", "exp_name", "test_name", "progress"))
+    """The identity that a run's properties give; None: it is no run, or one of them raises FormatError."""
+    try:
+        uid, exp_name, test_name, progress = info("uid"), info("exp_name"), info("test_name"), info("progress")
+    except FormatError:
+        return None
     if not isinstance(progress, dict):
         return None
     seq = progress.get("seq", 0)

@@ -29,14 +29,14 @@ def merge(staging: Staging, parents: Sequence[str]) -> str:
     if len(parents) == 1:
         return parents[0]
     commits = [read_commit(staging, parent) for parent in parents]
-    tree: str | None = None
+    first = tree = commits[0].tree
     paths: set[str] = set()
-    for commit in commits:
-        differences = trees.unit_differences(staging, commits[0].tree, commit.tree)
+    for commit in commits[1:]:
+        differences = list(trees.unit_differences(staging, first, commit.tree))
         paths.update(
             path for path, a, b in differences if ((a and a.is_tree) or (b and b.is_tree)) and not layout.is_odd(path)
         )
-        tree = trees.join_trees(staging, tree, commit.tree)
+        tree = trees.join_trees(staging, tree, commit.tree, differences if tree == first else None) or ""
     stamp = f"{layout.IDENTITY} {max(commit.time for commit in commits)} {ZONE}"
     message = layout.merge_message(len(parents), paths)
-    return staging.add_commit(Commit(tree or "", tuple(parents), stamp, stamp, message))
+    return staging.add_commit(Commit(tree, tuple(parents), stamp, stamp, message))

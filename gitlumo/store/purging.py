@@ -7,7 +7,6 @@ same to the same history get the same commits, and so do not bring the old ones 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
 
 from gitlumo.errors import FormatError, MissingObject
 from gitlumo.git.objects import COMMIT, TREE, Commit, Objects, Staging, parse_commit, parse_tree, read_commit
@@ -108,7 +107,7 @@ def _without(staging: Staging, id: str, commit: Commit, parents: list[str], uid:
         if parents == list(ledger_parents(commit)):
             return id
         others = commit.parents[len(parents) :]
-        return staging.add_commit(replace(commit, parents=(*parents, *others)))
+        return staging.add_commit(commit._replace(parents=(*parents, *others)))
     left = [event for event in told if event[1] != uid]
     if told and not left:
         return parents[0]
@@ -119,7 +118,7 @@ def _without(staging: Staging, id: str, commit: Commit, parents: list[str], uid:
         mine = _code_of(staging, there.folder)
         others = tuple(other for other in others if other != mine or other in codes)
     message = layout.event_message(left) if len(left) < len(told) else commit.message
-    return staging.add_commit(replace(commit, tree=tree, parents=(*parents, *others), message=message))
+    return staging.add_commit(commit._replace(tree=tree, parents=(*parents, *others), message=message))
 
 
 def _events(commit: Commit) -> Iterator[tuple[str, str, str]]:

@@ -133,6 +133,7 @@ def fold_into(metrics: dict[str, Metric], lines: Iterable[layout.Line]) -> dict[
 
 
 _NUMBERS = ("last", "min", "max", "best")
+_PLAIN = frozenset({int, float, type(None)})  # what there is nothing to decode in
 
 
 def metrics_to_bytes(metrics: Mapping[str, Metric]) -> bytes:
@@ -157,7 +158,7 @@ def metrics_from_bytes(data: bytes) -> dict[str, dict[str, Any]]:
         raise FormatError("metrics.json is not an object of objects")
     return {
         key[1:] if key.startswith("$") else key: {
-            name: item if type(item) is float else (values.decode_number if name in _NUMBERS else values.decode)(item)
+            name: item if type(item) in _PLAIN else (values.decode_number if name in _NUMBERS else values.decode)(item)
             for name, item in summary.items()
         }
         for key, summary in value.items()
@@ -196,8 +197,10 @@ class Record:
         """
         path = layout.info_path(key)
         data = self.read(path)
-        if data is None:
-            return None
+        return None if data is None else self.parsed(key, path, data)
+
+    def parsed(self, key: str, path: str, data: bytes) -> Any:
+        """What the file of a property says; see :meth:`info`."""
         try:
             value = values.read(data)
         except FormatError as error:

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from gitlumo import ids
+from gitlumo import ids, values
+from gitlumo.errors import FormatError
 from gitlumo.git.edited import edit_tree
 from gitlumo.git.objects import (
     FILE_MODE,
@@ -23,6 +24,7 @@ from gitlumo.git.objects import (
     object_id,
     read_blob,
     read_commit,
+    read_differing,
     read_entries,
     read_names,
     read_some,
@@ -31,18 +33,17 @@ from gitlumo.git.objects import (
 from gitlumo.store import join, layout
 from gitlumo.store.join import Run, State
 
-_EXP_NAME = layout.info_path("exp_name")
 _IDENTITY = frozenset(f"{key}.json".encode() for key in ("uid", "exp_name", "test_name", "progress"))
 _PARTS = frozenset(name.encode() for name in (layout.PURGED, layout.EDITS, "info"))
 
 
-def read_run(objects: Objects, folder: str, exp_names: dict[str, bytes] | None = None) -> Run | None:
+def read_run(objects: Objects, folder: str, exp_names: dict[str, values.Json] | None = None) -> Run | None:
     """What the join knows of the run in a folder (a tree's id); None if the folder is no run.
 
     Args:
         objects: Where it is.
         folder: The folder.
-        exp_names: A cache kept by who reads many runs: the blobs of their exp_names, of which there are few.
+        exp_names: A cache kept by who reads many runs: blob id to the exp_name in it, of which there are few.
     """
     entries = read_some(objects, folder, _PARTS)
     purged = entries.get(layout.PURGED)
@@ -56,17 +57,18 @@ def read_run(objects: Objects, folder: str, exp_names: dict[str, bytes] | None =
     files = read_some(objects, info.id, _IDENTITY)
     known = {} if exp_names is None else exp_names
 
-    def read(path: str) -> bytes | None:
-        entry = files.get(path.removeprefix("info/"))
+    def value(key: str) -> values.Json:
+        entry = files.get(f"{key}.json")
         if entry is None or not entry.is_file:
-            return None
-        if path != _EXP_NAME:
-            return read_blob(objects, entry.id)
-        if entry.id not in known:
-            known[entry.id] = read_blob(objects, entry.id)
-        return known[entry.id]
+            raise FormatError(f"there is no info/{key}.json")
+        if entry.id in known:
+            return known[entry.id]
+        found = values.from_bytes(read_blob(objects, entry.id))
+        if key == "exp_name":
+            known[entry.id] = found
+        return found
 
-    identity = layout.read_identity(read)
+    identity = layout.identity_of(value)
     if identity is None:
         return None
     edits = entries.get(layout.EDITS)
@@ -204,17 +206,29 @@ def take_out(staging: Staging, root: str, uid: str, names: Iterable[tuple[str, s
     return edit_tree(staging, root, changes) or staging.add_tree(())
 
 
-def join_trees(staging: Staging, a: str | None, b: str | None) -> str | None:
+Difference = tuple[str, Entry | None, Entry | None]
+"""A path, and what two trees have there."""
+
+
+def join_trees(
+    staging: Staging, a: str | None, b: str | None, differences: Iterable[Difference] | None = None
+) -> str | None:
     """The join of two ledgers' trees; None only if both are None.
 
     It reads the runs in which the trees differ and those that want the same names, no others.
+
+    Args:
+        staging: Where new trees go.
+        a: A ledger's tree; None: there is none.
+        b: Another one's.
+        differences: What :func:`unit_differences` has just said of these two; None: it is asked.
     """
     if a == b or b is None:
         return a
     if a is None:
         return b
     mine, theirs = _Differing(staging), _Differing(staging)
-    for path, entry_a, entry_b in unit_differences(staging, a, b):
+    for path, entry_a, entry_b in unit_differences(staging, a, b) if differences is None else differences:
         mine.add(path, entry_a)
         theirs.add(path, entry_b)
     touched = dict(mine.runs)
@@ -235,7 +249,7 @@ class _Differing:
 
     def __init__(self, objects: Objects):
         self._objects = objects
-        self._exp_names: dict[str, bytes] = {}
+        self._exp_names: dict[str, values.Json] = {}
         self.runs: dict[str, Run] = {}
         self.foreign: join.Foreign = {}
 
@@ -273,17 +287,17 @@ def _settle(
     """A tree in which the runs that lie at ``touched`` and those ``added`` lie joined, where they belong."""
     runs = join.collect([*touched.values(), *added])
     final = join.folders(runs.values())
-    changes: dict[str, Entry | None] = dict.fromkeys([*touched, *old_foreign])
+    changes: dict[str, Entry | None] = {path: None for path in (*touched, *old_foreign) if path not in final}
     for path, uid in final.items():
-        changes[path] = folder_entry(staging, runs[uid])
+        entry, there = folder_entry(staging, runs[uid]), touched.get(path)
+        if there is None or there.folder != entry.id:
+            changes[path] = entry
     for path, (id, mode) in join.standing(foreign, final).items():
         changes[path] = Entry("", mode, id)
     return edit_tree(staging, root, changes) or staging.add_tree(())
 
 
-def unit_differences(
-    objects: Objects, a: str | None, b: str | None
-) -> Iterator[tuple[str, Entry | None, Entry | None]]:
+def unit_differences(objects: Objects, a: str | None, b: str | None) -> Iterator[Difference]:
     """Where two ledgers' trees differ: folders at runs' places as a whole, everything else file by file."""
     yield from _unit_differences(objects, _as_tree(a), _as_tree(b), "", 0)
 
@@ -294,13 +308,10 @@ def _as_tree(id: str | None) -> Entry | None:
 
 def _unit_differences(
     objects: Objects, a: Entry | None, b: Entry | None, prefix: str, depth: int
-) -> Iterator[tuple[str, Entry | None, Entry | None]]:
-    before = read_tree(objects, a.id) if a else {}
-    after = read_tree(objects, b.id) if b else {}
+) -> Iterator[Difference]:
+    before, after = read_differing(objects, a.id if a else None, b.id if b else None)
     for name in sorted(before.keys() | after.keys()):
         x, y = before.get(name), after.get(name)
-        if x == y:
-            continue
         path = prefix + name
         x_tree, y_tree = (entry if entry and entry.is_tree else None for entry in (x, y))
         x_file, y_file = (entry if entry and not entry.is_tree else None for entry in (x, y))

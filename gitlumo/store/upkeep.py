@@ -135,6 +135,21 @@ class Upkeep(Branch):
         if not pack.gc_is_running(self.place):  # else a later look does it
             pack.unkeep(base)
 
+    def bring_pack(self, unfinished: str, tip: str) -> str:
+        """Move a pack with its index, made elsewhere on this disk, into the database.
+
+        Args:
+            unfinished: Its path without ending.
+            tip: The commit for which it comes.
+
+        Returns:
+            Its path without ending; the caller takes its ``.keep`` away when a ref has the commit.
+        """
+        os.makedirs(self.place.pack_dir, exist_ok=True)
+        base = pack.install(self.place, unfinished, os.urandom(20).hex(), self._note(tip))
+        self.repository.objects.refresh()
+        return base
+
     def _note(self, tip: str) -> bytes:
         """What the ``.keep`` of a pack says: for which commit, and whose it is."""
         here = machine.this_process()

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from tests.backup import emulator, openapi, proxy
+from gitlumo.backup import api, issues
+from tests.backup import backups, emulator, openapi, proxy
 
 
 @pytest.fixture(scope="session")
@@ -23,3 +25,13 @@ def github(github_server: proxy.GitHub) -> Iterator[proxy.GitHub]:
     github_server.fresh()
     yield github_server
     assert not github_server.violations, "requests that GitHub does not describe"
+
+
+@pytest.fixture
+def project(github: proxy.GitHub, repo: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A repository whose runs are backed up to ``github``, which is asked again at once; the test stands in it."""
+    backups.connect(github)
+    monkeypatch.setenv("GITHUB_TOKEN", proxy.TOKEN)
+    for module in (api, issues):
+        monkeypatch.setattr(module, "PAUSE", 0.01)
+    return repo

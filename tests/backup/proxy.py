@@ -88,7 +88,18 @@ class GitHub(http.server.ThreadingHTTPServer):
 
     def play(self, fault: Fault, *, at: int = 1, when: Callable[[Request], bool] | None = None, times: int = 1) -> None:
         """Play a fault at the ``at``-th request of those ``when`` holds for, and at later ones, ``times`` in all."""
-        self._plays.append({"fault": fault, "when": when or (lambda request: True), "wait": at - 1, "times": times})
+        self._plays.append(
+            {"fault": fault, "when": when or (lambda request: True), "wait": at - 1, "times": times, "of": times}
+        )
+
+    @property
+    def met(self) -> bool:
+        """Whether a fault has been played."""
+        return any(play["wait"] == 0 and play["times"] < play["of"] for play in self._plays)
+
+    def well(self) -> None:
+        """Nothing more is played."""
+        self._plays.clear()
 
     def late(self, after: int = 1) -> Fault:
         """A fault: the connection is cut at once; GitHub does what was asked after ``after`` more requests."""

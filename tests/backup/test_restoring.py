@@ -7,12 +7,12 @@ import json
 
 import pytest
 
-from gitlumo import SimpleExperiment, Watcher, editing
+from gitlumo import SimpleExperiment, Watcher, editing, values
 from gitlumo.backup import parcel, restoring
 from gitlumo.backup.restoring import PURGED, RESTORED, THERE, Backup
-from gitlumo.cli import main
+from gitlumo.cli import main, restore
 from gitlumo.cli.opening import open_here
-from gitlumo.errors import FormatError
+from gitlumo.errors import FormatError, LumoError
 from gitlumo.store.record import to_json
 
 
@@ -149,3 +149,31 @@ def test_what_got_lost_is_said(git, run, tmp_path, monkeypatch):
     restoring.restore(open_here(), [Backup(dataclasses.replace(taken, files=short), "here", lost)])
     run = as_json()
     assert (run["restored"], run["metrics"]["acc"]["best"], run["history"]) == (lost, 0.93, [])
+
+
+def test_what_is_told_of_a_run_that_stays_as_it_is(git, run, tmp_path, monkeypatch):
+    taken = Backup(dataclasses.replace(packed()), "the issue", {"masked": ["params.x"]})
+    told = [list(restore.lines(outcome)) for outcome in restoring.restore(open_here(), [taken])]
+    assert told == [[f"there already: digits/{run.test_name} from the issue"]]
+    git("init", "-q", tmp_path / "other")
+    monkeypatch.chdir(tmp_path / "other")
+    (told,) = [list(restore.lines(outcome)) for outcome in restoring.restore(open_here(), [taken])]
+    assert told[:2] == [f"restored: digits/{run.test_name} from the issue", "  masked in its backup: params.x"]
+    assert f"where it is: git fetch URL {taken.parcel.code}" in told[2]
+    assert main(["purge", "@"]) == 0
+    told = [list(restore.lines(outcome)) for outcome in restoring.restore(open_here(), [taken])]
+    assert told == [[f"purged here: digits/{run.test_name} from the issue"]]
+
+
+def test_a_ledger_that_is_checked_out_is_not_moved(git, run, tmp_path, monkeypatch):
+    taken = packed()
+    git("init", "-q", tmp_path / "other")
+    monkeypatch.chdir(tmp_path / "other")
+    git("fetch", "-q", tmp_path / "repo", "lumo_experiments:lumo_experiments")
+    git("checkout", "-q", "lumo_experiments")
+    tip = git("rev-parse", "HEAD")
+    other = dataclasses.replace(taken, files={**taken.files, "info/uid.json": values.to_bytes("cd" * 16)})
+    other = parcel.made({path: data for path, data in other.files.items() if not path.startswith("edits/")}, "x")
+    with pytest.raises(LumoError, match="the branch lumo_experiments is checked out in"):
+        restoring.restore(open_here(), [Backup(other, "the issue")])
+    assert (git("rev-parse", "HEAD"), git("status", "--short")) == (tip, "")

@@ -14,6 +14,7 @@ from typing import Any
 from tests.benchmarks import (
     again,
     asking,
+    backups,
     boards,
     boards_live,
     listing,
@@ -46,6 +47,7 @@ CASES: dict[str, Callable[[Path, bool], list[Figure]]] = {
     "worktree": worktrees.worktree,
     "running": running.running,
     "rerun": again.again,
+    "backups": backups.backups,
     "board": boards.boards,
     "board-live": boards_live.boards_live,
 }

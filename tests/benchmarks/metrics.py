@@ -73,32 +73,32 @@ def log_many(repo: str, number: int, built_in: bool = True) -> dict[str, Any]:
     from gitlumo import Experiment, SimpleExperiment
 
     exp = (SimpleExperiment if built_in else Experiment)("scalars", repo=repo).start()
-    before = _forget_peak()
+    before = forget_peak()
     for i in range(number):
         exp.log({"loss": 2.3 / (1 + i / 1000)}, step=i)
-    logging = _peak() - before
-    _forget_peak()
+    logging = peak() - before
+    forget_peak()
     exp.end()
-    return {"while logging": logging, "in end()": _peak() - before}
+    return {"while logging": logging, "in end()": peak() - before}
 
 
 def write_many(path: str, number: int) -> float:
     """The same of a loop that writes such lines and nothing else."""
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    before = _forget_peak()
+    before = forget_peak()
     for i in range(number):
         os.write(fd, f'{{"step":{i},"time":{i / 1e5:.3f},"loss":{2.3 / (1 + i / 1000)!r}}}\n'.encode())
     os.close(fd)
-    return _peak() - before
+    return peak() - before
 
 
-def _forget_peak() -> float:
+def forget_peak() -> float:
     """Reset the peak (proc_pid_clear_refs(5)); returns the memory in use, in MB."""
     Path("/proc/self/clear_refs").write_text("5")
     return _status("VmRSS")
 
 
-def _peak() -> float:
+def peak() -> float:
     return _status("VmHWM")
 
 

@@ -12,6 +12,8 @@ from gitlumo import Watcher
 from tests.board.making import TRAININGS
 from tests.board.serving import names, tab, tick, until_drawn, wait
 
+pytestmark = pytest.mark.unsteady
+
 
 @pytest.fixture(scope="module")
 def repo(trained, tmp_path_factory):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import shutil
 import subprocess
@@ -47,7 +46,7 @@ def test_the_page_names_all_that_there_is():
     page = PAGE.read_text().replace("\\-", "-")
     options = [name for verb in VERBS for action in parser_of(verb)._actions for name in action.option_strings]
     assert [name for name in options if f"\\fB{name}\\fR" not in page] == []
-    settings = {f"lumo.{field.name}".replace("_", "") for field in dataclasses.fields(Settings)}
+    settings = {f"lumo.{field}".replace("_", "") for field in Settings._fields}
     assert {name.lower() for name in manual.SETTINGS} == settings
 
 

@@ -194,6 +194,11 @@ def test_json_by_jq(lumo, runs):
         (["--since", "whenever"], "--since 'whenever' is no time"),
         (["git.commit = nothing"], "names no commit"),
         (["--format", "xml"], "invalid choice: 'xml'"),
+        (["exp", "=", "digits"], "git lumo log 'exp = digits'"),
+        (["lr < 1", "lrr < 1"], "no run has a column lrr"),
+        (["--sort", ""], "no run has a column"),
+        (["--columns", " , "], "--columns ' , ' names no column"),
+        (["--group-by", ""], "--group-by '' names no column"),
     ],
 )
 def test_wrong_input(lumo, args, said):
@@ -245,3 +250,16 @@ def test_a_statistic_that_is_the_best_sorts_groups_and_is_shown(repo):
     assert list(frame["metrics.acc.last"]) == [0.5, 0.2, 0.9]
     assert list(frame["metrics.acc.min"]) == [0.3, 0.2, 0.1]
     assert [line.split()[-1] for line in lumo("--columns", "acc.max").splitlines()[1:]] == ["0.5", "0.8", "0.9"]
+
+
+def test_odd_names_in_backquotes(lumo, repo):
+    for seed in (1, 2):
+        record("digits", 1.0, **{"a,b": seed, "we ird": 3 - seed, "`": "tick"})
+    said = lumo("log", "--columns", "`a,b`, params.`we ird` ,````", "--sort", "-`we ird`", "--format=csv")
+    assert said.splitlines()[:3] == ['"params.a,b",params.we ird,params.`', "1,2,tick", "2,1,tick"]
+
+
+def test_a_table_of_nothing_is_read_by_pandas(lumo, runs):
+    table = pandas.read_csv(io.StringIO(lumo("log", "--format=csv", "exp = nothing")))
+    assert len(table) == 0
+    assert "params.lr" in table

@@ -1,12 +1,13 @@
 """What an engine must do: this suite is the definition, and each engine in ENGINES passes it."""
 
 import functools
+import gc
 import os
 import shutil
 
 import pytest
 
-from gitlumo.errors import GitError, MissingObject
+from gitlumo.errors import GitError, LumoError, MissingObject
 from gitlumo.git import objects, process
 from gitlumo.git.engine_dulwich import DulwichObjects
 from gitlumo.git.engine_pygit2 import Pygit2Objects
@@ -246,6 +247,24 @@ def test_where_objects_lie(engine, repo, git, tmp_path, how):
         assert (kind, len(data)) == (git("cat-file", "-t", id, cwd=place), int(git("cat-file", "-s", id, cwd=place)))
 
 
+def test_a_damaged_pack_gives_no_wrong_data(engine, repo, git):
+    git("commit", "--allow-empty", "-m", "x" * 3000, cwd=repo)
+    git("gc", "--quiet", cwd=repo)
+    id = git("rev-parse", "HEAD", cwd=repo)
+    whole = engine(repo).read(id)
+    (pack,) = (repo / ".git/objects/pack").glob("*.pack")
+    pack.chmod(0o644)
+    data = pack.read_bytes()
+    found = 0
+    for at in range(12, len(data) - 20):
+        pack.write_bytes(data[:at] + bytes([data[at] ^ 4]) + data[at + 1 :])
+        try:
+            assert engine(repo).read(id) == whole
+        except LumoError:
+            found += 1
+    assert found > 20
+
+
 def test_what_git_does_after_opening_is_seen(engine, repo, git, commit, empty_tree, hash_name):
     there = engine(repo)
     missing = Staging(there).add_commit(Commit(empty_tree, (), WHO, WHO, "later\n"))
@@ -305,3 +324,24 @@ def test_ancestors_in_a_shallow_clone(engine, repo, git, commit, tmp_path):
     there = engine(tmp_path / "shallow")
     assert [there.is_ancestor(id, chain[-1]) for id in chain] == [False, False, False, True, True, True]
     assert not there.is_ancestor(chain[-1], chain[-2])
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="not Linux")
+def test_files_are_let_go_of(engine, repo, git):
+    git("commit", "--allow-empty", "-qm", "one")
+    head = git("rev-parse", "HEAD")
+    git("gc", "-q")
+
+    def look():
+        opened = engine(repo)
+        for _ in range(3):
+            opened.read(head)
+            opened.refresh()
+        opened.read(head)
+        opened.close()
+        del opened
+        gc.collect()
+        return len(os.listdir("/proc/self/fd"))
+
+    first = look()
+    assert [look() for _ in range(5)] == [first] * 5

@@ -168,3 +168,22 @@ def test_a_child_that_does_not_end_is_not_waited_for_longer():
         with pytest.raises(subprocess.TimeoutExpired):
             child.wait(0.01)
         child.kill()
+
+
+def test_piped(repo, git):
+    blob = git("hash-object", "-w", "--stdin", input="text", cwd=repo)
+    names = ["-C", str(repo), "show", "-s", f"--format={blob}%n{blob}"]
+    with process.piped(names, ["-C", str(repo), "cat-file", "--batch-check=%(objecttype) %(objectsize)"]) as out:
+        assert out.read() == b"blob 4\n" * 2
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "words"),
+    [
+        (["rev-list", "--objects", "nobody"], ["cat-file", "--batch"], "unknown revision"),
+        (["rev-parse", "HEAD"], ["cat-file", "--nothing"], "ended with status"),
+    ],
+)
+def test_a_pipe_that_breaks(repo, first, second, words):
+    with pytest.raises(GitError, match=words), process.piped(first, second) as out:
+        assert out.read() == b""

@@ -1,4 +1,4 @@
-"""Real servers on loopback: git over http with a password, over ssh with a key, git's own daemon."""
+"""Real servers on loopback: git over http (and TLS) with a password, nginx, ssh with a key, git's own daemon."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ import getpass
 import http.server
 import os
 import shutil
+import signal
 import socket
+import ssl
 import subprocess
 import threading
 import time
@@ -31,8 +33,14 @@ class HttpServer(http.server.ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, root: Path):
+    def __init__(self, root: Path, certificate: Path | None = None):
         super().__init__(("127.0.0.1", 0), _Handler)
+        self.scheme = "http"
+        if certificate:
+            self.scheme = "https"
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(certificate)
+            self.socket = context.wrap_socket(self.socket, server_side=True)
         self.root = root
         self.requests: list[str] = []
         self.cut: int | None = None
@@ -40,7 +48,7 @@ class HttpServer(http.server.ThreadingHTTPServer):
         self.longest: int | None = None
 
     def url(self, name: str, password: str = PASSWORD) -> str:
-        return f"http://{USER}:{password}@127.0.0.1:{self.server_port}/{name}"
+        return f"{self.scheme}://{USER}:{password}@127.0.0.1:{self.server_port}/{name}"
 
     def handle_error(self, request: object, client_address: object) -> None:
         """A client that goes away is no matter."""
@@ -133,9 +141,14 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
 
 @contextlib.contextmanager
-def http_server(root: Path) -> Iterator[HttpServer]:
-    """Serve the repositories below a folder; ``http.receivepack`` is asked of each."""
-    with HttpServer(root) as server:
+def http_server(root: Path, certificate: Path | None = None) -> Iterator[HttpServer]:
+    """Serve the repositories below a folder; ``http.receivepack`` is asked of each.
+
+    Args:
+        root: The folder.
+        certificate: The certificate and its key, for TLS.
+    """
+    with HttpServer(root, certificate) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
         thread.start()
         try:
@@ -143,6 +156,101 @@ def http_server(root: Path) -> Iterator[HttpServer]:
         finally:
             server.shutdown()
             thread.join()
+
+
+def certificates(folder: Path, name: str = "IP:127.0.0.1") -> tuple[Path, Path]:
+    """An authority's certificate, and one (with its key) that it has given to a server on loopback."""
+
+    def openssl(*words: str | Path) -> None:
+        subprocess.run(["openssl", *words], cwd=folder, check=True, capture_output=True)
+
+    folder.mkdir()
+    key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
+    openssl("req", "-x509", *key, "-keyout", "ca.key", "-out", "ca.pem", "-subj", "/CN=a test's authority")
+    openssl("req", *key, "-keyout", "server.key", "-out", "server.csr", "-subj", "/CN=server")
+    (folder / "extensions").write_text(f"subjectAltName={name}\nbasicConstraints=CA:FALSE\n")
+    signed = ("-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-extfile", "extensions")
+    openssl("x509", "-req", "-in", "server.csr", *signed, "-out", "server.pem")
+    both = folder / "both.pem"
+    both.write_text((folder / "server.pem").read_text() + (folder / "server.key").read_text())
+    return folder / "ca.pem", both
+
+
+def nginx_programs() -> tuple[str, str] | None:
+    """nginx and fcgiwrap, where both are installed."""
+    path = f"{os.environ['PATH']}:/usr/sbin:/usr/local/sbin"
+    nginx, fcgiwrap = (shutil.which(name, path=path) for name in ("nginx", "fcgiwrap"))
+    return (nginx, fcgiwrap) if nginx and fcgiwrap else None
+
+
+@contextlib.contextmanager
+def nginx(programs: tuple[str, str], folder: Path, root: Path, more: str = "") -> Iterator[str]:
+    """nginx, with fcgiwrap in front of ``git http-backend``, as whoever runs the test; yields the URL of a folder.
+
+    Args:
+        programs: What :func:`nginx_programs` has found.
+        folder: An empty one for its files.
+        root: The folder whose repositories it serves.
+        more: More lines for its configuration.
+    """
+    port, behind = free_port(), free_port()
+    folder.mkdir(exist_ok=True)
+    backend = subprocess.run(["git", "--exec-path"], capture_output=True, text=True, check=True).stdout.strip()
+    password = subprocess.run(["openssl", "passwd", "-apr1", PASSWORD], capture_output=True, text=True, check=True)
+    (folder / "passwords").write_text(f"{USER}:{password.stdout}")
+    config = folder / "nginx.conf"
+    config.write_text(_NGINX.format(folder=folder, port=port, behind=behind, backend=backend, root=root, more=more,
+                                    user="user root;" if os.getuid() == 0 else ""))  # fmt: skip
+    env = {"PATH": os.environ["PATH"], "GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": os.devnull}
+    commands = [
+        (behind, [programs[1], "-c", "2", "-s", f"tcp:127.0.0.1:{behind}"]),
+        (port, [programs[0], "-e", str(folder / "errors"), "-p", str(folder), "-c", str(config)]),
+    ]
+    with contextlib.ExitStack() as running:
+        for where, command in commands:
+            child = subprocess.Popen(command, env=env, stderr=subprocess.DEVNULL, start_new_session=True)
+            running.callback(_end, child)
+            wait_for(where, child)
+        yield f"http://{USER}:{PASSWORD}@127.0.0.1:{port}"
+
+
+_NGINX = """\
+{user}
+daemon off;
+worker_processes 1;
+pid {folder}/pid;
+error_log {folder}/errors;
+events {{ }}
+http {{
+    access_log off;
+    client_body_temp_path {folder}/body;
+    fastcgi_temp_path {folder}/fastcgi;
+    proxy_temp_path {folder}/proxy;
+    uwsgi_temp_path {folder}/uwsgi;
+    scgi_temp_path {folder}/scgi;
+    server {{
+        listen 127.0.0.1:{port};
+        auth_basic git;
+        auth_basic_user_file {folder}/passwords;
+        {more}
+        location / {{
+            fastcgi_pass 127.0.0.1:{behind};
+            fastcgi_param SCRIPT_FILENAME {backend}/git-http-backend;
+            fastcgi_param GIT_PROJECT_ROOT {root};
+            fastcgi_param GIT_HTTP_EXPORT_ALL 1;
+            fastcgi_param PATH_INFO $uri;
+            fastcgi_param QUERY_STRING $args;
+            fastcgi_param REQUEST_METHOD $request_method;
+            fastcgi_param CONTENT_TYPE $content_type;
+            fastcgi_param CONTENT_LENGTH $content_length;
+            fastcgi_param HTTP_CONTENT_ENCODING $http_content_encoding;
+            fastcgi_param GIT_PROTOCOL $http_git_protocol;
+            fastcgi_param REMOTE_USER $remote_user;
+            fastcgi_param REMOTE_ADDR $remote_addr;
+        }}
+    }}
+}}
+"""
 
 
 def free_port() -> int:
@@ -205,7 +313,8 @@ def sshd(program: str, folder: Path, root: Path) -> Iterator[tuple[str, str]]:
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:
-    child.terminate()
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(child.pid, signal.SIGTERM)  # fcgiwrap leaves its children alone
     try:
         child.wait(5)
     except subprocess.TimeoutExpired:

@@ -12,6 +12,8 @@ import pytest
 from gitlumo import SimpleExperiment
 from gitlumo.errors import RemoteMoved
 from gitlumo.git import transport
+from gitlumo.git.repository import open_repository
+from gitlumo.git.tips import are_still, tips
 from gitlumo.home import Home
 from gitlumo.share import exchange
 from tests.share.conftest import BRANCH, REF, TRACKING
@@ -230,7 +232,52 @@ def test_processes(pair, record, ok, git, tmp_path):
         ok(one, verb, env={"GIT_TRACE2_EVENT": str(trace)})
         starts = [json.loads(line) for line in trace.read_text().splitlines()]
         counts[verb] = sum(1 for line in starts if line["event"] == "start" and "/" not in line["sid"])
-    assert counts == {"push": 7, "pull": 5}
+    assert counts == {"push": 7, "pull": 4}
+
+
+def test_refs_that_are_still_where_they_were(pair, record, ok, git):
+    one, two = pair
+    record(one)
+    ok(one, "push")
+    repository = open_repository(one)
+    known = tips(repository, "lumo_experiments", "Lumo-Format")
+    assert set(known) == {REF, TRACKING}
+    assert are_still(repository, known)
+    record(two)
+    ok(two, "push")
+    git("fetch", "-q", cwd=one)
+    assert not are_still(repository, known)
+    git("pack-refs", "--all", cwd=one)
+    packed = tips(repository, "lumo_experiments", "Lumo-Format")
+    assert not are_still(repository, packed)  # a look at files does not say it
+    assert "1 new run" in ok(one, "pull")
+    assert "nothing new" in ok(one, "pull")
+
+
+@pytest.mark.parametrize("verb", ["push", "pull"])
+def test_modules(pair, record, ok, verb):
+    """What takes milliseconds to import is not needed where git does the work."""
+    one, _ = pair
+    record(one)
+    ok(one, "push")
+    record(one)
+    ok(one, "notes")
+    code = f"import sys; from gitlumo.cli import main; main([{verb!r}]); print(*sys.modules, file=sys.stderr)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=one, capture_output=True, text=True, check=True)
+    heavy = {"dataclasses", "inspect", "hashlib", "shutil", "tempfile", "random", "json", "datetime", "pygit2"}
+    assert "gitlumo.share.exchange" in done.stderr
+    assert set(done.stderr.split()) & (heavy | {"gitlumo.store"}) == set()
+
+
+def test_what_comes_is_told_when_it_begins(pair, record, ok):
+    """A pull imports meanwhile what it will join with; of nothing new git says nothing."""
+    one, two = pair
+    record(one)
+    ok(one, "push")
+    repository, told = open_repository(two), []
+    for _ in range(2):
+        transport.fetch(repository, "origin", REF, TRACKING, arriving=lambda: told.append(1))
+    assert told == [1]
 
 
 def test_environment_of_another_repository(pair, record, ok, tip):

@@ -152,6 +152,40 @@ def test_it_may_be_read_only(shared, one, fails, ok, git, http):
         ok(one, "pull")
 
 
+@pytest.mark.parametrize("option", [("pushurl",), ("--add", "pushurl")])
+def test_pushes_go_elsewhere(shared, one, clone, record, fails, ok, git, tip, tmp_path, option):
+    """What is fetched from there does not say what others have pushed here."""
+    fork = tmp_path / "fork.git"
+    git("clone", "-q", "--bare", shared, fork)
+    theirs = clone(fork, "theirs")
+    record(theirs, "theirs")
+    ok(theirs, "push")
+    if "--add" in option:
+        git("config", "remote.origin.pushurl", shared, cwd=one)
+    git("config", *option[:-1], "remote.origin.pushurl", fork, cwd=one)
+    before = tip(fork)
+    done = subprocess.run(["git-lumo", "push", "-q"], cwd=one, capture_output=True, text=True, check=False)
+    assert done.returncode == 128
+    assert done.stderr.startswith("fatal: origin is pushed to another address than it is fetched from")
+    assert tip(fork) == before
+    git("remote", "add", "fork", fork, cwd=one)
+    ok(one, "pull", "fork")
+    ok(one, "push")
+    assert tip(fork) == tip(one)
+
+
+def test_the_branch_is_checked_out_there(one, clone, shared, fails, ok, git, tip):
+    ok(one, "push")
+    there = clone(shared, "there")
+    git("switch", "-q", BRANCH, cwd=there)
+    set_url(git, one, there)
+    ok(one, "note", "@", "-m", "news")
+    assert fails(one, "push", "-q")[0] == "fatal: origin has the runs' branch checked out in its work tree"
+    git("switch", "-q", "main", cwd=there)
+    ok(one, "push")
+    assert tip(there) == tip(one)
+
+
 def test_a_folder_that_cannot_be_written(shared, one):
     subprocess.run(["chmod", "-R", "a-w", shared], check=True)
     try:

@@ -12,12 +12,13 @@ import sys
 import time
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
-from gitlumo import Experiment, SimpleExperiment
+from gitlumo import Experiment, SimpleExperiment, Watcher
 from gitlumo.cli.opening import open_here
 from gitlumo.git.objects import read_blob, read_tree, walk
-from gitlumo.store import columns, indexing, trees
+from gitlumo.store import columns, indexing, reading, trees
 from gitlumo.store.index import FILE
 from gitlumo.store.indexing import open_index
 from gitlumo.store.query import TreeFiles
@@ -104,7 +105,7 @@ def test_of_a_run_it_reads_what_says_something(repo, tmp_path, monkeypatch):
     with SimpleExperiment("digits", params={"lr": 0.1}) as exp:
         exp.log({"loss": 1.0})
     read = []
-    monkeypatch.setattr(indexing, "read_blob", lambda objects, id: read.append(id) or read_blob(objects, id))
+    monkeypatch.setattr(reading, "read_blob", lambda objects, id: read.append(id) or read_blob(objects, id))
     (found,) = asked(tmp_path).values()
     assert found["name"] == exp.test_name
     assert found["command"]
@@ -165,6 +166,47 @@ def test_damaged_it_is_made_anew(repo, tmp_path, damage, capfd):
     DAMAGES[damage](repo / ".git/lumo" / FILE)
     assert len(asked(tmp_path)) == 4
     assert capfd.readouterr().out == ""
+
+
+def lumo(*args):
+    return subprocess.run(["git-lumo", *args], capture_output=True, encoding="utf-8", check=True).stdout
+
+
+def spoil(path, page):
+    """Let random bytes stand in it from a page on: what says of which tips it is stays."""
+    with open(path, "r+b") as file:
+        file.seek(4096 * page)
+        file.write(random.Random(page).randbytes(path.stat().st_size - 4096 * page))
+
+
+@pytest.mark.parametrize("page", [2, 3, 4, 6])
+def test_damage_that_only_a_question_finds(repo, tmp_path, page):
+    for seed in range(3):
+        record(seed=seed, **{f"p{i}": i for i in range(300)})
+    path = repo / ".git/lumo" / FILE
+    watcher = Watcher()
+    whole = watcher.load()
+    expected = {args: lumo(*args) for args in (("log", "--oneline"), ("log", "--format=csv", "seed > 0"))}
+    for args, out in expected.items():
+        spoil(path, page)
+        assert lumo(*args) == out
+    spoil(path, page)
+    assert len(Watcher().rows("p299 = 299")) == 3
+    spoil(path, page)
+    pd.testing.assert_frame_equal(Watcher().load(), whole)
+    spoil(path, page)
+    record(seed=9)
+    assert list(watcher.load()["params.seed"]) == [9, 2, 1, 0]
+
+
+def test_an_index_that_may_not_be_read(repo):
+    record(seed=1)
+    expected = lumo("log", "--oneline")
+    path = repo / ".git/lumo" / FILE
+    path.unlink(missing_ok=True)
+    path.mkdir()  # as root may read all files
+    assert lumo("log", "--oneline") == expected
+    assert len(Watcher().load()) == 1
 
 
 def test_a_repository_that_cannot_be_written(repo, tmp_path, monkeypatch):

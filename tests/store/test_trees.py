@@ -65,9 +65,12 @@ def test_two_ledgers_of_a_thousand_new_runs_each(staging):
     shared = many(staging, range(10))
     old = [(path, entry) for path, entry in walk(staging, shared) if path.count("/") == 2]
     a, b = (edit_tree(staging, many(staging, numbers), dict(old)) for numbers in (range(10, 1010), range(1010, 2010)))
-    joined = trees.join_trees(staging, a, b)
+    counting = memory.Counting(staging)
+    joined = trees.join_trees(counting, a, b)
     assert joined == trees.join_trees(staging, b, a)
     assert joined == many(staging, range(2010))
+    # Of each new run its folder, info/ and three files; two exp_names, and the folders above, some of them twice.
+    assert len(counting.ids) == 5 * 2000 + 2 + 17
 
 
 def test_folders_by_thousands():
