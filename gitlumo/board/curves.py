@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
+from gitlumo.board.histories import curves_of
 from gitlumo.board.thinning import kept
-from gitlumo.store.record import Record, history_lines
+from gitlumo.store.record import Record
 
 
 @dataclass
@@ -36,23 +37,11 @@ class Curve:
 
 def curves(record: Record) -> dict[str, Curve]:
     """All curves of a run, by metric; torn lines of its history are passed over."""
-    found: dict[str, Curve] = {}
-    for line in history_lines(record.read, record.paths()):
-        if line is None:
-            continue
-        for key, value in line.numbers.items():
-            curve = found.get(key)
-            if curve is None:
-                curve = found[key] = Curve()
-            curve.steps.append(line.step)
-            curve.times.append(line.time)
-            curve.values.append(_float(value))
-            curve.count += 1
-    return found
+    return {
+        key: Curve([_whole(step) for step in each.step], list(each.time), list(each.value), len(each))
+        for key, each in curves_of(record).items()
+    }
 
 
-def _float(value: float) -> float:
-    try:
-        return float(value)
-    except OverflowError:  # an integer that no float holds
-        return math.inf if value > 0 else -math.inf
+def _whole(step: float) -> int:
+    return int(step) if math.isfinite(step) else 0  # a stranger's, which no float holds

@@ -7,12 +7,13 @@ import os
 from array import array
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from gitlumo.store import layout
 from gitlumo.store.record import Metric, Record, fold_into
+
+if TYPE_CHECKING:
+    import numpy as np
 
 _OURS = frozenset({"step", "time", "$cmp", "$with"})
 _MANY = 64  # metrics: then line by line is as fast
@@ -31,6 +32,8 @@ class Curve:
 
     def arrays(self, since: int = 0) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any], np.ndarray[Any, Any]]:
         """Copies as arrays, from a point on; another thread may be adding to it, the values last."""
+        import numpy as np
+
         end = len(self.value)
         step, time, value = (np.array(each[since:end], dtype="float64") for each in (self.step, self.time, self.value))
         return step, time, value

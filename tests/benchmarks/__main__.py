@@ -16,6 +16,7 @@ from tests.benchmarks import (
     asking,
     backups,
     boards,
+    boards_live,
     listing,
     metrics,
     place,
@@ -48,6 +49,7 @@ CASES: dict[str, Callable[[Path, bool], list[Figure]]] = {
     "rerun": again.again,
     "backups": backups.backups,
     "board": boards.boards,
+    "board-live": boards_live.boards_live,
 }
 
 

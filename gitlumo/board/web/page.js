@@ -69,6 +69,7 @@ async function begin() {
   const look = () => {
     if (!there() && performance.now() < until) { requestAnimationFrame(look); return; }
     document.getElementById("first").remove();
+    performance.mark("ready");
     document.documentElement.classList.add("ready");
   };
   look();
