@@ -9,6 +9,8 @@ import pytest
 from gitlumo import SimpleExperiment
 from tests.board.serving import tab, tick, until_drawn, wait
 
+pytestmark = pytest.mark.unsteady
+
 SCRIPTS = (
     "<img src=x onerror=\"window.ran='img'\">",
     "<script>window.ran='script'</script>",

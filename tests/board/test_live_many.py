@@ -9,6 +9,8 @@ import pytest
 from gitlumo import Watcher
 from tests.board.serving import names, tab, wait
 
+pytestmark = pytest.mark.unsteady
+
 FIRST = "#first tbody td:nth-child(3), #first thead th:nth-child(n + 3)"
 TABLE = ".tabulator-row:nth-child(-n + 12) .tabulator-cell[tabulator-field=c0], .tabulator-col[tabulator-field^=c]"
 PLACES = """(elements) => elements.map((each) => {

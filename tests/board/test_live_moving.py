@@ -13,6 +13,8 @@ import pytest
 from gitlumo import SimpleExperiment
 from tests.board.serving import names, points, tick, until_drawn, wait
 
+pytestmark = pytest.mark.unsteady
+
 
 def test_running_runs_move_and_nothing_is_drawn_anew(repo, serve, visit):
     with SimpleExperiment("digits", params={"lr": 0.1}) as first:

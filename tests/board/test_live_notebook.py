@@ -18,7 +18,7 @@ from tests.board.serving import environment, until_drawn
 with warnings.catch_warnings(action="ignore"):
     import nbclient
     import nbformat
-pytestmark = pytest.mark.filterwarnings("ignore")  # those of jupyter's own
+pytestmark = [pytest.mark.unsteady, pytest.mark.filterwarnings("ignore")]  # jupyter has warnings of its own
 
 CELLS = (
     "import gitlumo; w = gitlumo.Watcher(); df = w.load(); df['score'] = df['metrics.acc'] * 2",
