@@ -85,7 +85,6 @@ def test_deprecated_runs_are_left_out(lumo, ledger):
         (["--html", "none/a.html"], 128, "none: No such file or directory; name another place"),
         (["--html", "train.py"], 128, "train.py is there already; --force writes over it"),
         (["--html", "."], 128, ". is there already"),
-        ([], 129, "--html"),
     ],
 )
 def test_what_cannot_be_done(lumo, ledger, words, status, said):
