@@ -81,8 +81,7 @@ def test_of_nothing_that_is_traced(github, project, tmp_path):
 
 @pytest.mark.parametrize("status", [200, 301, 401, 403, 422, 500])
 @pytest.mark.parametrize("page", [False, True])
-def test_of_no_answer_that_repeats_it(github, project, status, page, caplog, capfd, monkeypatch):
-    monkeypatch.setattr(logging.getLogger(), "handlers", [caplog.handler])  # some library may have added its own
+def test_of_no_answer_that_repeats_it(github, project, status, page, caplog, capfd):
     backups.record()
     for number in (1, 2, 7, 9):
         caplog.clear()
@@ -91,7 +90,9 @@ def test_of_no_answer_that_repeats_it(github, project, status, page, caplog, cap
             backup("@", "--debug")
         github.well()
         said = capfd.readouterr()
-        assert TOKEN not in said.out + said.err
+        # PyGithub's log may be printed, too, where some library has asked for all logs; it ends with the answer
+        ours = [line for line in (said.out + said.err).split("\n") if " ==> " not in line]
+        assert not [line for line in ours if TOKEN in line]
         assert any(each.name == "github.Requester" for each in caplog.records), "PyGithub logs nothing any more"
         sent = [each.getMessage().partition(" ==> ")[0] for each in caplog.records]  # the rest is what it was answered
         assert not [each for each in sent if TOKEN in each]
