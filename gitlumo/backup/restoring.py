@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -75,8 +75,8 @@ def restore(home: Home, backups: Sequence[Backup], show: Show | None = None) -> 
     view = home.ledger.view()
     there = [_there(view.objects, view.tree, backup.parcel) for backup in backups]
     coming = [backup for backup, run in zip(backups, there, strict=True) if not (run and run.purged)]
-    commits = dict.fromkeys(backup.parcel.code for backup in coming)
-    code = {commit for commit in commits if commit and bring_code(home.repository, commit, show)}
+    commits = dict.fromkeys(commit for backup in coming if (commit := backup.parcel.code))
+    code = bring_code(home.repository, commits, show)
     if coming:
         parcels = [parcel.marked(backup.parcel, backup.lost) for backup in coming]
         home.ledger.restore(
@@ -121,23 +121,37 @@ def _event(wanted: Parcel) -> tuple[str, str, str]:
     return kind, wanted.identity.uid, subject
 
 
-def bring_code(repository: Repository, commit: str, show: Show | None = None) -> bool:
-    """Have a commit here, if any remote gives it away (gitprotocol-v2(5): a server may be asked for any object).
+def bring_code(repository: Repository, commits: Collection[str], show: Show | None = None) -> set[str]:
+    """Have commits here, if any remote gives them away (gitprotocol-v2(5): a server may be asked for any object).
 
     Returns:
-        Whether it is here, with all that it reaches.
+        Those that are here, with all that they reach.
     """
-    if _is_whole(repository, commit):
-        return True
+    here = _whole(repository, commits)
     for remote in repository.remote_urls():
-        with contextlib.suppress(GitError):
-            words = ["fetch", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance", "--refmap="]
-            transport.talk([*repository.git_args, *words], remote, [commit], show)
+        missing = [commit for commit in commits if commit not in here]
+        if not missing:
+            break
+        if not _fetch(repository, remote, missing, show) and len(missing) > 1:  # it has some of them, perhaps
+            for commit in missing:
+                _fetch(repository, remote, [commit], show)
         repository.objects.refresh()
-        if _is_whole(repository, commit):
-            return True
-    return False
+        here |= _whole(repository, missing)
+    return here
 
 
-def _is_whole(repository: Repository, commit: str) -> bool:
-    return repository.objects.has(commit) and repository.is_whole(commit)
+def _fetch(repository: Repository, remote: str, commits: Sequence[str], show: Show | None) -> bool:
+    words = ["fetch", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance", "--refmap="]
+    try:
+        transport.talk([*repository.git_args, *words], remote, commits, show)
+    except GitError:
+        return False
+    return True
+
+
+def _whole(repository: Repository, commits: Collection[str]) -> set[str]:
+    """Those that are here with all that they reach; mostly all are, and are walked through together."""
+    there = {commit for commit in commits if repository.objects.has(commit)}
+    if not there or repository.is_whole(*there):
+        return there
+    return {commit for commit in there if repository.is_whole(commit)}

@@ -187,11 +187,11 @@ class Repository:
         except FileNotFoundError:
             return set()
 
-    def is_whole(self, commit: str) -> bool:
-        """Whether everything that a commit reaches is here (git-rev-list(1), ``--objects``)."""
+    def is_whole(self, *commits: str) -> bool:
+        """Whether everything that some commits reach is here (git-rev-list(1), ``--objects``)."""
         promised = ["--exclude-promisor-objects"] if self.is_partial else []
-        asked = process.run([*self.git_args, "rev-list", "--objects", "--quiet", *promised, commit], check=False)
-        return asked.status == 0
+        words = [*self.git_args, "rev-list", "--objects", "--quiet", *promised, "--stdin"]
+        return process.run(words, stdin="\n".join(commits).encode("ascii"), check=False).status == 0
 
     def refs_with(self, commits: Iterable[str]) -> list[str]:
         """The refs that reach one of some commits (git-for-each-ref(1), ``--contains``)."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import shutil
 import signal
 import subprocess
 import threading
@@ -181,6 +180,8 @@ def clone(arguments: Sequence[str], url: str, folder: str | None, show: Show | N
     named = _CLONING.search(os.fsdecode(done.err))
     place = folder or (named[1] if named else os.path.basename(url.rstrip("/")))
     if _EMPTY in done.err and not _is_empty(url, show):
+        import shutil
+
         from gitlumo.git.refusal import broken
 
         shutil.rmtree(place, ignore_errors=True)

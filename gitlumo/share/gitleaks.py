@@ -8,15 +8,11 @@ It is called as ``gitleaks detect``, which all versions 8 know.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import re
-import shutil
 import subprocess
-import tempfile
-from bisect import bisect_right
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from gitlumo.git import process
 from gitlumo.git.repository import Repository
@@ -33,8 +29,7 @@ class GitleaksFailed(Exception):
     """gitleaks could not look, or what it said cannot be understood."""
 
 
-@dataclass(frozen=True)
-class Finding:
+class Finding(NamedTuple):
     """One secret, as gitleaks reports it.
 
     Attributes:
@@ -73,6 +68,8 @@ class Scan:
 
     def _lay(self, path: str, data: bytes, *, is_small: bool) -> None:
         if not self._folder:
+            import tempfile
+
             os.makedirs(self._parent, exist_ok=True)
             self._folder = tempfile.mkdtemp(prefix=f"gitleaks-{os.getpid()}-", dir=self._parent)
             os.mkdir(self._files)
@@ -121,6 +118,8 @@ class Scan:
             raise GitleaksFailed(self._failure)
         if not self._folder:
             return []
+        import shutil
+
         for name in CONFIGURATION:
             with contextlib.suppress(OSError):
                 shutil.copyfile(os.path.join(top or "", name), os.path.join(self._files, name))
@@ -147,6 +146,8 @@ class Scan:
         return self._read(report)
 
     def _read(self, report: str) -> list[Finding]:
+        import json
+
         try:
             with open(report, "rb") as source:
                 found = json.load(source) or []
@@ -160,6 +161,8 @@ class Scan:
         bundle = self._bundles.get(file)
         if bundle is None:
             return self._odd.get(file, file)
+        from bisect import bisect_right
+
         with open(os.path.join(self._files, file), "rb") as source:
             at = source.read().find(secret.encode("utf-8", "surrogateescape"))
         return bundle[max(0, bisect_right(bundle, at, key=lambda part: part[0]) - 1)][1]
@@ -167,13 +170,15 @@ class Scan:
     def close(self) -> None:
         """Take the files away."""
         if self._folder:
+            import shutil
+
             shutil.rmtree(self._folder, ignore_errors=True)
 
 
 @contextlib.contextmanager
 def scanning(repository: Repository) -> Iterator[Scan | None]:
     """Files for gitleaks, which are gone with the block; None where it is not installed."""
-    program = shutil.which("gitleaks")
+    program = _program()
     if program is None:
         yield None
         return
@@ -182,3 +187,9 @@ def scanning(repository: Repository) -> Iterator[Scan | None]:
         yield scan
     finally:
         scan.close()
+
+
+def _program() -> str | None:
+    """As ``shutil.which`` finds it, which takes milliseconds to import; mostly there is none."""
+    places = (os.path.join(folder, "gitleaks") for folder in os.get_exec_path())
+    return next((place for place in places if os.path.isfile(place) and os.access(place, os.X_OK)), None)

@@ -17,7 +17,7 @@ from itertools import islice
 
 from gitlumo.errors import GitError, MissingObject
 from gitlumo.git.objects import Staging
-from gitlumo.store import helper, trees
+from gitlumo.store import second_reader, trees
 from gitlumo.store.branch import Branch, View
 from gitlumo.store.index import FILE, MARK, Index, connect, seen_by
 from gitlumo.store.reading import Part, Places
@@ -146,7 +146,7 @@ def _fill(connection: sqlite3.Connection, view: View, old: str | None) -> None:
             _forget(connection, [path for path, _ in part])
         return [(path, tree) for path, tree in part if tree] if part else None
 
-    with contextlib.closing(helper.parts(view, take, BATCH)) as parts:
+    with contextlib.closing(second_reader.parts(view, take, BATCH)) as parts:
         for part in parts:
             _enter(connection, names, part)
     tips = _tips(view)

@@ -1,14 +1,15 @@
-"""GitHub for the tests of backups."""
+"""GitHub, and runs to be put into files, for the tests of backups."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from gitlumo.backup import api, issues
-from tests.backup import backups, emulator, openapi, proxy
+from tests.backup import archives, backups, emulator, openapi, proxy
 
 
 @pytest.fixture(scope="session")
@@ -35,3 +36,15 @@ def project(github: proxy.GitHub, repo: Path, monkeypatch: pytest.MonkeyPatch) -
     for module in (api, issues):
         monkeypatch.setattr(module, "PAUSE", 0.01)
     return repo
+
+
+@pytest.fixture
+def runs(repo: Path) -> list[Any]:
+    """Three runs, see `tests.backup.archives.three`."""
+    return archives.three(repo / "train.py")
+
+
+@pytest.fixture
+def other(git, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fsck) -> Iterator[Callable[[], Path]]:
+    """``other()``: an empty repository, in which the test stands from there on; it is looked at when the test ends."""
+    yield from archives.empty_ones(git, tmp_path, monkeypatch, fsck)

@@ -24,6 +24,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.share.servers import free_port
+
 FOLDER = Path(__file__).parents[2] / ".venv/github"
 OWNER, OTHER = "ada", "grace"
 OTHERS_TOKEN = "ghp_" + "g" * 36
@@ -34,12 +36,6 @@ SEED = {
         "orgs": [{"login": "lab", "members": [{"login": OWNER, "role": "admin"}]}],
     },
 }
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def installed() -> Path:

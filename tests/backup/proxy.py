@@ -24,6 +24,7 @@ from typing import Any
 
 from tests.backup import faults
 from tests.backup.faults import Answer, Cut, Fault, Request
+from tests.share.servers import served
 
 TOKEN = "ghp_" + "a" * 36
 ENTERPRISE = "/api/v3"  # a prefix under which it answers, too
@@ -384,11 +385,5 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 @contextlib.contextmanager
 def serving() -> Iterator[GitHub]:
     """A proxy that listens; `GitHub.emulator` is still to be set."""
-    with GitHub() as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.shutdown()
-            thread.join()
+    with GitHub() as server, served(server):
+        yield server

@@ -20,19 +20,7 @@ from gitlumo.backup.restoring import PURGED, RESTORED, THERE
 from gitlumo.cli import main
 from gitlumo.errors import FormatError, LumoError
 from gitlumo.git.bundle import MissingNeeds
-from tests.backup import archives
-from tests.backup.archives import all_as_json, alone, founds, here, record, state, three
-
-
-@pytest.fixture
-def runs(repo):
-    return three(repo / "train.py")
-
-
-@pytest.fixture
-def other(git, tmp_path, monkeypatch, fsck):
-    """``other()``: an empty repository, in which the test stands from there on; it is looked at when the test ends."""
-    yield from archives.empty_ones(git, tmp_path, monkeypatch, fsck)
+from tests.backup.archives import all_as_json, alone, founds, here, record, state
 
 
 def write(path, *names, **keywords):

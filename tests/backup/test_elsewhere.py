@@ -12,20 +12,8 @@ from gitlumo import Watcher
 from gitlumo.backup import checking, elsewhere
 from gitlumo.backup.restoring import RESTORED, THERE
 from gitlumo.errors import LumoError, NotALedger, RemoteError
-from tests.backup import archives
-from tests.backup.archives import all_as_json, alone, founds, here, record, state, three
+from tests.backup.archives import all_as_json, alone, founds, here, record, state
 from tests.share import servers
-
-
-@pytest.fixture
-def runs(repo):
-    return three(repo / "train.py")
-
-
-@pytest.fixture
-def other(git, tmp_path, monkeypatch, fsck):
-    """``other()``: an empty repository, in which the test stands from there on; it is looked at when the test ends."""
-    yield from archives.empty_ones(git, tmp_path, monkeypatch, fsck)
 
 
 def write(target, *names, **keywords):

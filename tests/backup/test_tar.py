@@ -22,21 +22,9 @@ from gitlumo.backup import checking, contents, tar, untar
 from gitlumo.backup.restoring import PURGED, RESTORED, THERE
 from gitlumo.cli import main
 from gitlumo.errors import FormatError, LumoError, NoSuchRun, UsageError
-from tests.backup import archives
-from tests.backup.archives import all_as_json, alone, founds, here, members, record, rewrite, swap, three
+from tests.backup.archives import all_as_json, alone, founds, here, members, record, rewrite, swap
 
 ENDINGS = ("tar", "tar.gz", "tgz", "tar.zst")
-
-
-@pytest.fixture
-def runs(repo):
-    return three(repo / "train.py")
-
-
-@pytest.fixture
-def other(git, tmp_path, monkeypatch, fsck):
-    """``other()``: an empty repository, in which the test stands from there on; it is looked at when the test ends."""
-    yield from archives.empty_ones(git, tmp_path, monkeypatch, fsck)
 
 
 def write(path, *names, **keywords):

@@ -13,18 +13,7 @@ from gitlumo import Watcher
 from gitlumo.backup import contents, tar, untar
 from gitlumo.backup.restoring import RESTORED
 from gitlumo.errors import LumoError
-from tests.backup import archives
-from tests.backup.archives import founds, here, members, record, three
-
-
-@pytest.fixture
-def runs(repo):
-    return three(repo / "train.py")
-
-
-@pytest.fixture
-def other(git, tmp_path, monkeypatch, fsck):
-    yield from archives.empty_ones(git, tmp_path, monkeypatch, fsck)
+from tests.backup.archives import founds, here, members, record
 
 
 def write(path, **keywords):

@@ -14,13 +14,7 @@ from gitlumo import Watcher
 from gitlumo.backup import tar, untar
 from gitlumo.errors import FormatError, LumoError, TooNew
 from gitlumo.rerun import packing
-from tests.backup import archives
 from tests.backup.archives import all_as_json, founds, here, member, record, rewrite, state, swap
-
-
-@pytest.fixture
-def other(git, tmp_path, monkeypatch, fsck):
-    yield from archives.empty_ones(git, tmp_path, monkeypatch, fsck)
 
 
 def write(path, **keywords):

@@ -10,6 +10,7 @@ import os
 import shutil
 import signal
 import socket
+import socketserver
 import ssl
 import subprocess
 import threading
@@ -148,14 +149,20 @@ def http_server(root: Path, certificate: Path | None = None) -> Iterator[HttpSer
         root: The folder.
         certificate: The certificate and its key, for TLS.
     """
-    with HttpServer(root, certificate) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.shutdown()
-            thread.join()
+    with HttpServer(root, certificate) as server, served(server):
+        yield server
+
+
+@contextlib.contextmanager
+def served(server: socketserver.BaseServer) -> Iterator[None]:
+    """Let a server of Python's listen meanwhile."""
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        server.shutdown()
+        thread.join()
 
 
 def certificates(folder: Path, name: str = "IP:127.0.0.1") -> tuple[Path, Path]:

@@ -256,6 +256,7 @@ class Board:
         at_runs = view.tab == RUNS and not view.run
         self._runs.visible, self._others.visible = at_runs, not at_runs
         if at_runs:
+            self._sheet.blocks = []  # else what was looked at last is seen for a moment before the next
             self._draw_table()
             self._curves.show()
             return

@@ -47,13 +47,22 @@ function labelled(field, control, after) {
   return label;
 }
 
+// Puts a value when no other follows soon; meanwhile what the server answers is older than what is to be seen.
+function patient(put) {
+  let timer = 0;
+  const later = (value) => { clearTimeout(timer); timer = setTimeout(() => { timer = 0; put(value); }, WAIT); };
+  later.waits = () => timer !== 0;
+  return later;
+}
+
 function text(field, put, shown) {
-  const input = node("input");
+  const input = node("input"), later = patient(put);
   input.type = "text";
   input.placeholder = field.hint ?? "";
-  let timer = 0;
-  input.oninput = () => { clearTimeout(timer); timer = setTimeout(() => put(input.value), WAIT); };
-  shown.set(field.id, (value) => { if (input.getRootNode().activeElement !== input) input.value = value ?? ""; });
+  input.oninput = () => later(input.value);
+  shown.set(field.id, (value) => {
+    if (!later.waits() && input.getRootNode().activeElement !== input) input.value = value ?? "";
+  });
   return labelled(field, input);
 }
 
@@ -81,15 +90,17 @@ const MADE = {
     return label;
   },
   slider(field, put, shown) {
-    const input = node("input"), told = node("span", "quiet");
+    const input = node("input"), told = node("span", "quiet"), later = patient(put);
     Object.assign(input, { type: "range", min: field.least, max: field.most, step: field.step });
-    let timer = 0;
     input.oninput = () => {
       told.textContent = Number(input.value) ? input.value : "off";
-      clearTimeout(timer);
-      timer = setTimeout(() => put(Number(input.value)), WAIT);
+      later(Number(input.value));
     };
-    shown.set(field.id, (value) => { input.value = value ?? 0; told.textContent = value ? String(value) : "off"; });
+    shown.set(field.id, (value) => {
+      if (later.waits()) return;
+      input.value = value ?? 0;
+      told.textContent = value ? String(value) : "off";
+    });
     return labelled(field, input, told);
   },
   many(field, put, shown) {

@@ -32,37 +32,37 @@ def parts(view: View, take: Callable[[int], Places | None], size: int) -> Genera
         take: Gives so many runs of those that are left; None: there are no more.
         size: How many at once.
     """
-    helper, given, alone = None, None, ENOUGH
+    second, given, alone = None, None, ENOUGH
     try:
         while (batch := take(size)) is not None:
             yield read_part(view.objects, batch)
             if 0 < alone <= len(batch):
-                helper = _helper(view)
+                second = _second(view)
             alone -= len(batch)
-            if helper:
-                before, found = given, helper.take() if given else None
-                given = take(size * 3 // 2) if helper.is_ready else None  # more, because it does not write
-                helper.give(given)
+            if second:
+                before, found = given, second.take() if given else None
+                given = take(size * 3 // 2) if second.is_ready else None  # more, because it does not write
+                second.give(given)
                 if before:
                     yield found or read_part(view.objects, before)
-        if helper and given:
-            yield helper.take() or read_part(view.objects, given)
+        if second and given:
+            yield second.take() or read_part(view.objects, given)
     finally:
-        if helper:
-            helper.close()
+        if second:
+            second.close()
 
 
-def _helper(view: View) -> Helper | None:
+def _second(view: View) -> SecondReader | None:
     """A second process, if one can help."""
     ours = isinstance(view.objects, Staging) and view.objects.new  # trees that nobody else has
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if sys.executable and cores > 1 and not ours:
         with contextlib.suppress(OSError):
-            return Helper(view.location)
+            return SecondReader(view.location)
     return None
 
 
-class Helper:
+class SecondReader:
     """The second process, as the first one sees it."""
 
     def __init__(self, location: Location):
@@ -74,7 +74,7 @@ class Helper:
         self.is_broken = False
         self._said_ready = False
         self._child = process.Child(
-            [sys.executable, "-P", "-m", "gitlumo.store.helper", json.dumps(location._asdict())],
+            [sys.executable, "-P", "-m", "gitlumo.store.second_reader", json.dumps(location._asdict())],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
