@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import os
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -39,7 +38,7 @@ class Sampler(threading.Thread):
 
     def __init__(self, exp: Experiment, pace: float):
         super().__init__(name="gitlumo-system", daemon=True)
-        self._exp, self._pace, self._pid = exp, pace, os.getpid()
+        self._exp, self._pace = exp, pace
         self._over = threading.Event()
         self._machine = Machine()
 

@@ -104,9 +104,7 @@ class Client:
         )
         self._pace, self._tell, self._token = pace, tell, token
         self._go_to(address)
-        self._ahead = (
-            -600.0
-        )  # seconds by which GitHub's clock is before ours; as long as that is not known, none is missed
+        self._ahead = -600.0  # seconds of GitHub's clock before ours; so none is missed until that is known
 
     def close(self) -> None:
         """Let go of the connection."""
@@ -244,7 +242,7 @@ class Client:
 
         Raises:
             Refused: If the repository or the issue has moved.
-            ValueError: If something else has answered.
+            Unanswered: If something else has answered.
         """
         data: Any = handle.raw_data  # type: ignore[attr-defined]
         if isinstance(data.get(key), int):

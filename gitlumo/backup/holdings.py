@@ -56,9 +56,10 @@ class Holdings:
         self._list(min(known) - _BEFORE if known else None)
 
     def _list(self, since: float | None) -> None:
+        begun = self._client.now()
         for each in self._client.issues(LABEL, since):
             self._take(each)
-        self._seen = self._client.now()
+        self._seen = begun
 
     def _list_again(self) -> None:
         """See what has come since the last time."""

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from gitlumo import wording
 from gitlumo.cli.opening import Opened, open_here, positive
-from gitlumo.cli.terminal import printable
+from gitlumo.cli.terminal import bar, printable
 from gitlumo.cli.wire import interruptible
-from gitlumo.errors import LumoError, UsageError
+from gitlumo.errors import UsageError
 
 if TYPE_CHECKING:
     from gitlumo.backup.address import Address
@@ -104,17 +104,8 @@ def chosen(opened: Opened, args: argparse.Namespace) -> list[Found]:
 
     with Selection(opened.branch, opened.cache_root) as selection:
         where = parse(args.where, selection, Revisions(opened.repository)) if args.where else None
-        uids = [str(row.columns["uid"]) for row in rows_of(selection, Wanted(where)) if row.columns.get("uid")]
-    wanted = set(uids)
-    found = {each.record.uid: each for each in opened.runs().newest() if _uid(each) in wanted}
-    return [found[uid] for uid in reversed(uids) if uid in found]  # the oldest first: issues are numbered in this order
-
-
-def _uid(found: Found) -> str:
-    try:
-        return found.record.uid
-    except LumoError:
-        return ""
+        rows = list(rows_of(selection, Wanted(where)))
+    return [row.found for row in reversed(rows)]  # the oldest first: issues are numbered in this order
 
 
 def _github(opened: Opened, founds: list[Found], args: argparse.Namespace) -> int:
@@ -138,15 +129,15 @@ def _github(opened: Opened, founds: list[Found], args: argparse.Namespace) -> in
         backups.look(founds)
         if args.check:
             return _check(backups, founds, args)
-        bar = _Bar(len(founds)) if sys.stderr.isatty() and len(founds) > 1 and not args.quiet else None
+        shown = _Bar(len(founds)) if sys.stderr.isatty() and len(founds) > 1 and not args.quiet else None
         done: list[Done | Failed] = []
         try:
             for result in back_up(backups, founds, args.jobs, connect):
                 done.append(result)
-                _show(result, args, alone=len(founds) == 1, bar=bar)
+                _show(result, args, alone=len(founds) == 1, bar=shown)
         finally:
-            if bar:
-                bar.end()
+            if shown:
+                shown.end()
             if len(founds) > 1:
                 _sum_up(done, len(founds), args)
     finally:
@@ -257,10 +248,7 @@ class _Bar:
         self._draw()
 
     def _draw(self) -> None:
-        filled = 20 * self._done // self._total
-        failed = f", {self._failed} failed" if self._failed else ""
-        bar = f"[{'#' * filled}{'.' * (20 - filled)}] {self._done}/{self._total}{failed}"
-        print(f"\r\033[K{bar}", end="", file=sys.stderr, flush=True)
+        print(f"\r\033[K{bar(self._done, self._total, self._failed)}", end="", file=sys.stderr, flush=True)
 
     def step(self, *, failed: bool) -> None:
         self._done, self._failed = self._done + 1, self._failed + failed

@@ -7,13 +7,11 @@ import sys
 from collections.abc import Iterable, Sequence
 
 from gitlumo import wording
-from gitlumo.cli.terminal import align, printable, shorten
+from gitlumo.cli.terminal import align, bar, printable, shorten
 from gitlumo.rerun.claims import Claims
 from gitlumo.rerun.many import Done, Job, Launcher, Progress, Stop, run_all, telling
 from gitlumo.store.columns import METRICS, SUFFIXES
 from gitlumo.watcher import Row
-
-_BAR = 20
 
 
 def run(
@@ -49,10 +47,8 @@ def _letting_go(launcher: Launcher, claims: Claims) -> Launcher:
 
 
 def _draw(progress: Progress) -> None:
-    filled = _BAR * progress.done // max(1, progress.total)
-    failed = f", {progress.failed} failed" if progress.failed else ""
     now = f": {', '.join(progress.running)}" if progress.running else ""
-    line = f"[{'#' * filled}{'.' * (_BAR - filled)}] {progress.done}/{progress.total}{failed}{now}"
+    line = f"{bar(progress.done, progress.total, progress.failed)}{now}"
     width = os.get_terminal_size(sys.stderr.fileno()).columns or 80
     print(f"\r\033[K{shorten(printable(line), width - 1)}", end="", file=sys.stderr, flush=True)
 

@@ -14,6 +14,7 @@ from gitlumo.git import process
 
 _COLOURS = {"green": "32", "red": "31", "yellow": "33", "cyan": "36", "bold": "1", "dim": "2"}
 STATE_COLOURS = {"finished": "green", "failed": "red", "killed": "red", "running": "yellow"}
+_BAR = 20  # characters
 CLEAR = "\033[H\033[2J"  # the cursor home, the screen empty (ECMA-48)
 _BAD = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 
@@ -69,6 +70,13 @@ class Screen:
     def paint(self, text: str, colour: str | None) -> str:
         """A text in a colour, where colours are shown."""
         return f"\033[{_COLOURS[colour]}m{text}\033[m" if self.colour and colour and text else text
+
+
+def bar(done: int, total: int, failed: int) -> str:
+    """How far some jobs are."""
+    filled = _BAR * done // max(1, total)
+    lost = f", {failed} failed" if failed else ""
+    return f"[{'#' * filled}{'.' * (_BAR - filled)}] {done}/{total}{lost}"
 
 
 def align(cells: list[list[str]], right: Collection[int] = ()) -> list[str]:
