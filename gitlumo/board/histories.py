@@ -80,7 +80,7 @@ def _add_whole(curves: Curves, data: bytes) -> bool:
     """
     try:
         rows = json.loads(b"[" + data.rstrip(b"\n").replace(b"\n", b",") + b"]")
-        names = dict.fromkeys(name for kind in {tuple(row) for row in rows} for name in kind if name not in _OURS)
+        names = dict.fromkeys(name for kind in dict.fromkeys(map(tuple, rows)) for name in kind if name not in _OURS)
         if len(names) > _MANY or any(name.startswith("$") for name in names):
             return False
         found = {}

@@ -207,7 +207,7 @@ def kill(child: subprocess.Popen[bytes], *, group: bool) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.killpg(child.pid, signal.SIGKILL) if group else child.kill()
     with contextlib.suppress(subprocess.TimeoutExpired):
-        child.wait(0.2)
+        child.wait(2)  # seconds: a machine may be busy
     for pipe in (child.stdin, child.stdout, child.stderr):
         if pipe:
             with contextlib.suppress(OSError):

@@ -30,6 +30,8 @@ _MOVED = re.compile(
     r"\((?:fetch first|non-fast-forward|stale info|failed to update ref|failed to lock|cannot lock ref"
     r"|incorrect old value provided|reference already exists)"
 )
+_ABSENT = b"couldn't find remote ref "
+_ABSENCE = re.compile(rb"fatal: " + _ABSENT + rb"[^\n]*\n")
 _EMPTY = b"You appear to have cloned an empty repository"
 _CLONING = re.compile(r"^Cloning into (?:bare repository )?'(.*)'\.\.\.$", re.MULTILINE)
 
@@ -101,6 +103,7 @@ def fetch(
     *,
     depth: int | None = None,
     arriving: Callable[[], object] | None = None,
+    sure: bool = True,
 ) -> None:
     """Fetch a remote's ref into a ref here, which follows it wherever it goes.
 
@@ -112,6 +115,8 @@ def fetch(
         show: See :data:`Show`.
         depth: Of how many commits; None: of all that are new.
         arriving: Called once, in another thread, when git begins to tell what it receives; it does not of nothing.
+        sure: Whether the remote is asked again if it does not have the ref, as git also says of an answer by http of
+            which only the first lines came. It may ask for a password again.
 
     Raises:
         NoRemoteRef: If the remote does not have it.
@@ -123,10 +128,13 @@ def fetch(
     )  # else git also updates what remote.*.fetch says: in a mirror the local branch, by force
     if depth is not None:
         options.append(f"--depth={depth}")
-    words = [*repository.git_args, "fetch", *options], remote, [f"+{ref}:{target}"], show
+    shown = show and (lambda data: show(_ABSENCE.sub(b"", data)))  # that it has none is no failure
+    words = [*repository.git_args, "fetch", *options], remote, [f"+{ref}:{target}"], shown
     try:
         talk(*words, arriving)
-    except NoRemoteRef:  # so git also takes an answer by http of which only the first lines came: it is asked again
+    except NoRemoteRef:
+        if not sure:
+            raise
         talk(*words)
 
 
@@ -142,7 +150,7 @@ def talk(
     done = _talk([*args, *progress, "--", remote, *refspecs], show, arriving)
     if done.status != 0:
         error = _error(done, remote, "fetch from")
-        raise NoRemoteRef(str(error)) if "couldn't find remote ref " in done.message else error
+        raise NoRemoteRef(str(error)) if _ABSENT in done.err else error
 
 
 def tip_of(repository: Repository, address: str, ref: str, show: Show | None = None) -> str | None:

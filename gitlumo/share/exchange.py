@@ -78,7 +78,7 @@ def fetch(home: Home, remote: Remote, show: Show | None = None) -> Fetched:
 
 
 def _fetch(
-    home: Home, remote: Remote, show: Show | None, known: dict[str, Tip], *, joining: bool = False
+    home: Home, remote: Remote, show: Show | None, known: dict[str, Tip], *, joining: bool = False, sure: bool = True
 ) -> tuple[Fetched, dict[str, Tip]]:
     """The same; also what :func:`gitlumo.share.remotes.tips` answers afterwards.
 
@@ -88,6 +88,7 @@ def _fetch(
         show: See :data:`gitlumo.git.transport.Show`.
         known: What :func:`gitlumo.share.remotes.tips` has just answered.
         joining: Whether what comes will be joined: what that needs is imported while it comes.
+        sure: See :func:`gitlumo.git.transport.fetch`.
     """
     arriving = threading.Thread(target=_load, args=(home,)).start if joining else None
     before = known[remote.tracking].commit if remote.tracking in known else None
@@ -95,7 +96,7 @@ def _fetch(
     depth = 1 if is_first and home.repository.is_shallow else None
     try:
         refs = (remote.ref, remote.tracking)
-        transport.fetch(home.repository, remote.name, *refs, show, depth=depth, arriving=arriving)
+        transport.fetch(home.repository, remote.name, *refs, show, depth=depth, arriving=arriving, sure=sure)
     except NoRemoteRef:
         return Fetched(remote, before, None, rewritten=False), known
     except ConnectionBroken as broken:
@@ -172,7 +173,7 @@ def push(
     known = remotes.tips(home)
     before = remotes.tip(home, remote, known)
     if before is None:  # a branch of code of that name, which a run's code may even be ahead of, is not to be moved
-        fetched, known = _fetch(home, remote, show, known)
+        fetched, known = _fetch(home, remote, show, known, sure=False)  # the push will tell
         before = fetched.after
     standstills = 0
     for attempt in range(ATTEMPTS):

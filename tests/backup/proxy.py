@@ -66,7 +66,8 @@ class GitHub(http.server.ThreadingHTTPServer):
         self.enterprise_url = self.url + ENTERPRISE
         self.emulator = 0
         self.check: Callable[[Request], Iterable[str]] = lambda request: ()
-        self._lock = threading.RLock()
+        self._lock = threading.Condition(threading.RLock())
+        self._serving = 0
         self._count = 0
         self._emulated = itertools.count()
 
@@ -99,8 +100,10 @@ class GitHub(http.server.ThreadingHTTPServer):
         return any(play["wait"] == 0 and play["times"] < play["of"] for play in self._plays)
 
     def well(self) -> None:
-        """Nothing more is played."""
+        """Nothing more is played, and what a client that is gone has asked for is done."""
         self._plays.clear()
+        with self._lock:
+            self._lock.wait_for(lambda: self._serving == 0, timeout=10)
 
     def late(self, after: int = 1) -> Fault:
         """A fault: the connection is cut at once; GitHub does what was asked after ``after`` more requests."""
@@ -169,6 +172,16 @@ class GitHub(http.server.ThreadingHTTPServer):
 
     def serve(self, request: Request) -> Answer:
         """Record a request, play what is due, and let GitHub answer."""
+        with self._lock:
+            self._serving += 1
+        try:
+            return self._serve(request)
+        finally:
+            with self._lock:
+                self._serving -= 1
+                self._lock.notify_all()
+
+    def _serve(self, request: Request) -> Answer:
         name, rest = self.place(request.path)
         request.place = f"/repos/{name}{rest}" if name else request.path
         with self._lock:

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import sys
+import tempfile
 
 import pytest
 
@@ -237,7 +238,7 @@ def test_no_room_for_its_files(stand_in, repo, monkeypatch):
     def full(*args, **keywords):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(gitleaks.tempfile, "mkdtemp", full)
+    monkeypatch.setattr(tempfile, "mkdtemp", full)
     with gitleaks.scanning(open_repository()) as scan:
         scan.add("a", b"", is_small=False)
         with pytest.raises(gitleaks.GitleaksFailed, match=r"^its folder cannot be written \(No space left"):
