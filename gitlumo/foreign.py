@@ -5,7 +5,6 @@ Shapes are looked for on the class: an instance with a ``__getattr__`` may answe
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -20,18 +19,18 @@ class NotStorable(Exception):
     """Why an object cannot be stored; where it stands, the caller knows."""
 
 
-@dataclasses.dataclass
 class Pairs:
     """Keys and values of what is a mapping in spirit, in which a key may stand twice."""
 
-    items: Iterable[tuple[Any, Any]]
+    def __init__(self, items: Iterable[tuple[Any, Any]]):
+        self.items = items
 
 
-@dataclasses.dataclass
 class Items:
     """What is a list in spirit; it may have no end."""
 
-    items: Iterable[Any]
+    def __init__(self, items: Iterable[Any]):
+        self.items = items
 
 
 # Classes by their library and name; those that inherit from them are known, too.
@@ -67,6 +66,8 @@ def plain(value: Any) -> Any:
         if known:
             return known(value)
     if hasattr(kind, "__dataclass_fields__"):
+        import dataclasses  # late: it takes milliseconds
+
         return Pairs(_attributes(value, (field.name for field in dataclasses.fields(value))))
     if hasattr(kind, "__attrs_attrs__"):
         return Pairs(_attributes(value, (field.name for field in kind.__attrs_attrs__)))

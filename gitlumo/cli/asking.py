@@ -147,9 +147,7 @@ def _print_for_people(out: Screen, oneline: bool, shown: Sequence[str], rows: li
         labelled = [[before + row.found.label, *line] for (before, row), line in zip(rows, table, strict=True)]
         log.print_columns(out, ["run", *heads], labelled, numbers)
         return
-    lines = [log.row_of(row.found) for _, row in rows]
-    for line, (before, _) in zip(lines, rows, strict=True):
-        line.name = before + line.name
+    lines = [log.row_of(row.found, before) for before, row in rows]
     if oneline:
         for line in lines:
             out.line(log.oneline(out, line))

@@ -8,7 +8,6 @@ import os
 import re
 import sys
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from itertools import chain
 
 from gitlumo.cli.command import VERBS, Parser, general_parser, move, parser_of
@@ -172,7 +171,6 @@ def _lumo_dir() -> str:
     return locate().lumo_dir
 
 
-@dataclass(frozen=True)
 class Asked:
     """What is to be completed.
 
@@ -184,11 +182,8 @@ class Asked:
         word: Its beginning.
     """
 
-    lumo_dir: str
-    index: Index | None
-    action: argparse.Action
-    words: list[str]
-    word: str
+    def __init__(self, lumo_dir: str, index: Index | None, action: argparse.Action, words: list[str], word: str):
+        self.lumo_dir, self.index, self.action, self.words, self.word = lumo_dir, index, action, words, word
 
 
 def _runs(asked: Asked) -> dict[str, str]:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from gitlumo.cli.opening import Opened, open_here
 from gitlumo.cli.terminal import printable
@@ -14,8 +13,7 @@ if TYPE_CHECKING:
     from gitlumo.store.record import Record
 
 
-@dataclass(frozen=True)
-class Target:
+class Target(NamedTuple):
     """A run that is edited, and the ledger that has it."""
 
     ledger: Ledger

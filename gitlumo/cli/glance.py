@@ -63,11 +63,12 @@ def _row(label: str, found: Mapping[str, Any]) -> Row:
     start, took, state = found.get("start"), found.get("took"), str(found.get("state"))
     if state == "running" and isinstance(start, float):
         took = time.time() - start
-    row = Row(label, state, wording.age_of(start), "?" if took is None else wording.span(took))
-    params = [name for name in found if name.startswith(columns.PARAMS)]
-    row.params = {name.removeprefix(columns.PARAMS): found[name] for name in sorted(params, key=lambda n: n.split("."))}
-    for name, value in sorted(found.items()):
-        if name.startswith(columns.METRICS) and not name.endswith(columns.SUFFIXES):
-            row.metrics[name.removeprefix(columns.METRICS)] = value
-    row.note = str(found.get("note") or "").partition("\n")[0]
-    return row
+    age, took = wording.age_of(start), "?" if took is None else wording.span(took)
+    names = sorted((name for name in found if name.startswith(columns.PARAMS)), key=lambda name: name.split("."))
+    params = {name.removeprefix(columns.PARAMS): found[name] for name in names}
+    metrics = {
+        name.removeprefix(columns.METRICS): value
+        for name, value in sorted(found.items())
+        if name.startswith(columns.METRICS) and not name.endswith(columns.SUFFIXES)
+    }
+    return Row(label, state, age, took, params, metrics, str(found.get("note") or "").partition("\n")[0])

@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Container, Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Container, Iterable, Iterator, Mapping
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gitlumo import wording
 from gitlumo.cli.formats import FORMATS
@@ -72,33 +72,31 @@ def options(parser: argparse.ArgumentParser) -> None:
     shape.add_argument("--json", action="store_true", help="an array of all that is known of each run")
 
 
-@dataclass
-class Row:
+class Row(NamedTuple):
     """One run as the table shows it."""
 
     name: str
     state: str
     age: str = ""
     duration: str = ""
-    params: dict[str, Any] = field(default_factory=dict)
-    metrics: dict[str, Any] = field(default_factory=dict)
+    params: Mapping[str, Any] = MappingProxyType({})
+    metrics: Mapping[str, Any] = MappingProxyType({})
     note: str = ""
     trouble: str = ""
 
 
-def row_of(found: Found) -> Row:
-    """What the table shows of a run; of a damaged one what is wrong with it."""
+def row_of(found: Found, before: str = "") -> Row:
+    """What the table shows of a run, ``before`` in front of its name; of a damaged one what is wrong with it."""
     record = found.record
     try:
         record.check()
         progress = record.progress
         metrics = {key: m.get("best") for key, m in record.metrics.items()}
         params = columns.flat(record.info("params"))
-        row = Row(found.label, record.state, wording.age(progress.get("start")), wording.duration(progress))
-        row.params, row.metrics, row.note = params, metrics, record.note.partition("\n")[0]
-        return row
+        age, took = wording.age(progress.get("start")), wording.duration(progress)
+        return Row(before + found.label, record.state, age, took, params, metrics, record.note.partition("\n")[0])
     except FormatError as error:
-        return Row(found.label, BROKEN, trouble=str(error))
+        return Row(before + found.label, BROKEN, trouble=str(error))
 
 
 def listed(runs: Iterator[Found], number: int, everything: bool) -> Iterator[Found]:
