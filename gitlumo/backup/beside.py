@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import filecmp
 import os
+import re
 import shutil
 import stat
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
@@ -19,6 +22,8 @@ from gitlumo.home import Home
 from gitlumo.store import journal, layout
 from gitlumo.store.layout import Identity
 
+_WAITING = re.compile(rf"{re.escape(journal.TEMPORARY)}\d+-[0-9a-f]{{8}}")
+_FRESH = 60.0  # seconds in which a folder may not be locked yet
 ROOTS = {BLOB: "blob_root", CACHE: "cache_root"}
 
 
@@ -113,6 +118,7 @@ class Arriving:
     def __init__(self, home: Home):
         self._home = home
         self._waiting: dict[tuple[str, str], str] = {}
+        self._locks = contextlib.ExitStack()  # of the folders in which they wait: as long as this process lives
 
     @contextlib.contextmanager
     def file(self, identity: Identity, part: str, path: str, *, executable: bool) -> Iterator[BinaryIO]:
@@ -137,8 +143,11 @@ class Arriving:
         if waiting is None:
             above = os.path.dirname(folder_of(self._home, identity, part))
             os.makedirs(above, exist_ok=True)
+            _sweep(above)
             waiting = os.path.join(above, f"{journal.TEMPORARY}{os.getpid()}-{os.urandom(4).hex()}")
             os.mkdir(waiting)
+            with contextlib.suppress(OSError):
+                self._locks.enter_context(_locked(waiting))
             self._waiting[identity.uid, part] = waiting
         return waiting
 
@@ -180,6 +189,27 @@ class Arriving:
         """Delete what still waits."""
         for folder in self._waiting.values():
             shutil.rmtree(folder, ignore_errors=True)
+        self._locks.close()
+
+
+@contextlib.contextmanager
+def _locked(folder: str) -> Iterator[None]:
+    """Hold a folder's lock, which ends with the process; raises OSError if another one has it, or there are none."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _sweep(above: str) -> None:
+    """Delete folders in which the files of a restore wait that was killed."""
+    for entry in os.scandir(above):
+        with contextlib.suppress(OSError):
+            if _WAITING.fullmatch(entry.name) and time.time() - entry.stat(follow_symlinks=False).st_mtime > _FRESH:
+                with _locked(entry.path):
+                    shutil.rmtree(entry.path)
 
 
 def _merge(source: str, target: str) -> Iterator[str]:

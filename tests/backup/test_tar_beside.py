@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from gitlumo import Watcher
-from gitlumo.backup import contents, tar, untar
+from gitlumo.backup import beside, contents, tar, untar
 from gitlumo.backup.restoring import RESTORED
 from gitlumo.errors import LumoError
 from tests.backup.archives import founds, here, members, record
@@ -125,3 +128,29 @@ def test_no_link_leads_out_when_it_comes_back(runs, tmp_path):
     with pytest.raises(LumoError, match="is no folder, and the backup has one there"):
         restore(tmp_path / "a.tar")
     assert os.listdir(tmp_path / "outside") == []
+
+
+KILLED = """
+import os, signal, sys
+from gitlumo.cli import main
+os.fsync = lambda descriptor: os.kill(os.getpid(), signal.SIGKILL)
+main(["restore", sys.argv[1]])
+"""
+
+
+def test_what_a_killed_restore_left_is_swept_by_the_next_one(runs, tmp_path):
+    write(tmp_path / "a.tar", with_blob=True)
+    shutil.rmtree(".git/lumo/blob")
+    killed = subprocess.run([sys.executable, "-c", KILLED, tmp_path / "a.tar"], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    (left,) = Path(".git/lumo/blob").rglob(".lumo-*")
+    restore(tmp_path / "a.tar")
+    assert left.exists()  # it may be somebody's who has just begun
+    os.utime(left, (0, 0))
+    with beside._locked(str(left)):
+        restore(tmp_path / "a.tar")
+        assert left.exists()  # somebody is at it
+    shutil.rmtree(".git/lumo/blob/digits/c")
+    restore(tmp_path / "a.tar")
+    assert not left.exists()
+    assert all(Path(run.blob_dir, "models/last.bin").stat().st_size == 25600 for run in runs)
