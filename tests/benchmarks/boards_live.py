@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.benchmarks import ledgers, place
+from tests.benchmarks import ledgers, peers, place
 from tests.benchmarks.figures import Figure, Goal
 from tests.benchmarks.timing import in_child
 
@@ -29,7 +29,8 @@ def boards_live(work: Path, quick: bool) -> list[Figure]:
     from tests.board.conftest import FLAGS
 
     few, many = (place.repository(work / name) for name in ("few", "many"))
-    ledgers.write(few, CURVES, steps=POINTS // 10 if quick else POINTS)
+    points = POINTS // 10 if quick else POINTS
+    ledgers.write(few, CURVES, steps=points)
     ledgers.write(many, 1000 if quick else 10_000, steps=4)
     for repo in (few, many):  # the index is there, as after any question
         subprocess.run([sys.executable, "-m", "gitlumo", "log", "lr > 0"], cwd=repo, check=True, capture_output=True)
@@ -39,6 +40,7 @@ def boards_live(work: Path, quick: bool) -> list[Figure]:
         seen, obeys = zip(*(_opened(browser, many) for _ in range(rounds)), strict=True)
         filtered, memory = _filtered(browser, many, rounds)
         drawn = [_drawn(browser, few) for _ in range(rounds)]
+        others = peers.boards(browser, work, rounds)
         browser.close()
     runs = "1,000" if quick else "10,000"
     median: Callable[[Any], float] = lambda each: statistics.median(each) * 1e3  # noqa: E731
@@ -46,12 +48,15 @@ def boards_live(work: Path, quick: bool) -> list[Figure]:
     asked = _seconds([sys.executable, "-m", "gitlumo", "log", "lr < 0.01 and state = finished"], rounds, many) * 1e3
     read = _seconds([sys.executable, "-m", "gitlumo", "show", "@", "--metric", "loss"], rounds, few) * 1e3
     bare = in_child(resident)
+    theirs = {f"{name}, {peers.RUNS} runs": took * 1e3 for name, took in others.items()}
     return [
-        Figure(f"command to 200 rows of {runs} runs", median(seen), "ms", "import panel", python, Goal(most=800)),
+        Figure(
+            f"command to 200 rows of {runs} runs", median(seen), "ms", "import panel", python, Goal(most=800), theirs
+        ),
         Figure("command to a board that obeys", median(obeys), "ms", "import panel", python, Goal(most=2500)),
         Figure(f"a filter over {runs} runs", median(filtered), "ms", "git lumo log", asked, Goal(most=200)),
         Figure(
-            f"{CURVES} curves of {POINTS:,} points, unread",
+            f"{CURVES} curves of {points:,} points, unread",
             median(drawn),
             "ms",
             "git lumo show --metric",
