@@ -69,8 +69,9 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
 @pytest.fixture(scope="session", autouse=True)
 def sealed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """An empty HOME, git's configuration, language and zone for the whole session; returns HOME."""
-    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell has it in the background; children inherit it
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+    for number, usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGQUIT, signal.SIG_DFL)):
+        if signal.getsignal(number) is signal.SIG_IGN:  # as a shell has it in the background; children inherit it
+            signal.signal(number, usual)
     home = tmp_path_factory.mktemp("home")
     (home / ".gitconfig").write_text(GITCONFIG)
     with pytest.MonkeyPatch.context() as patch:

@@ -13,5 +13,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:  # Ctrl-C in the moment that it takes to get here
         return 130
     status = main(argv)
-    gc.freeze()  # the process ends: what it holds need not be searched for circles
+    if argv is None:  # this process ends: what it holds need not be searched for circles
+        gc.freeze()
     return status

@@ -36,7 +36,6 @@ def run(args: argparse.Namespace) -> int:
 
 def _pre_push(words: list[str]) -> int:
     """Share the ledger with the remote to which code is pushed. Whatever fails is told, and is no failure."""
-    os.environ["LUMO_PUSHING"] = "1"  # the push of the ledger runs this hook, too
     pushed = [line.split(" ") for line in sys.stdin.read().splitlines()]
     try:
         said = _share(words[0] if words else "", [refs for refs in pushed if len(refs) == 4])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -47,7 +46,6 @@ def run(args: argparse.Namespace) -> int:
     remote = remotes.choose(opened, name)
     selection = _selection(opened, remote, wanted) if wanted else None
     approval = _Approval(opened, remote, args)
-    os.environ["LUMO_PUSHING"] = "1"  # our own pre-push hook has nothing to add
     choose = selection.commit if selection else None
     sent = False
     try:

@@ -12,7 +12,7 @@ import re
 import signal
 import subprocess
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import IO
 
 from gitlumo.errors import GitError, NoRemoteRef, RemoteError, RemoteMoved
@@ -86,6 +86,7 @@ def push(
             f"{commit}:{ref}",
         ],
         show,
+        env={"LUMO_PUSHING": "1"},  # our own pre-push hook has nothing to add
     )
     refused = [line for line in done.out.decode("utf-8", "replace").split("\n") if line.startswith("!")]
     if any(_MOVED.search(line) for line in refused):
@@ -213,7 +214,12 @@ def _progress(show: Show | None) -> list[str]:
     return ["--quiet"] if show is None else ["--progress"]
 
 
-def _talk(args: Sequence[str], show: Show | None, arriving: Callable[[], object] | None = None) -> process.Result:
+def _talk(
+    args: Sequence[str],
+    show: Show | None,
+    arriving: Callable[[], object] | None = None,
+    env: Mapping[str, str] | None = None,
+) -> process.Result:
     """Run a git command that talks to a remote; what it says is shown as it comes, and kept.
 
     Without a terminal it gets a session of its own: then neither git nor ssh can ask anybody anything.
@@ -225,7 +231,7 @@ def _talk(args: Sequence[str], show: Show | None, arriving: Callable[[], object]
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            env=process.environment(prompt),
+            env=process.environment({**prompt, **(env or {})}),
             start_new_session=show is None,
         )
     except FileNotFoundError:

@@ -370,7 +370,9 @@ def _write(fd: int, data: bytes) -> None:
         try:
             view = view[os.write(fd, view) :]
         except BlockingIOError:
-            select.select([], [fd], [])
+            poll = select.poll()  # select(2) takes no descriptor above 1023
+            poll.register(fd, select.POLLOUT)
+            poll.poll()
         except OSError as error:  # a full disk: the command goes on, and what it says is recorded
             if error.errno in (errno.EPIPE, errno.EINTR):
                 raise

@@ -170,7 +170,7 @@ def test_a_race_does_not_go_on_for_ever(pair, record, opened, monkeypatch):
     assert len(tries) == exchange.STANDSTILLS
     fetches = iter(range(1000))
     known = exchange.remotes.tips(home)
-    fetched = lambda *args: (exchange.Fetched(remote, None, f"{next(fetches):040x}", False), known)  # noqa: E731
+    fetched = lambda *args, **options: (exchange.Fetched(remote, None, f"{next(fetches):040x}", False), known)  # noqa: E731
     monkeypatch.setattr(exchange, "_fetch", fetched)
     tries.clear()
     with pytest.raises(RemoteMoved):
