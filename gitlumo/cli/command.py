@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import io
 import os
 import re
 import sys
@@ -91,6 +92,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         141 when the reader of the pipe has gone.
     """
     words = list(sys.argv[1:] if argv is None else argv)
+    _open_streams()
     try:
         return _run(words)
     except KeyboardInterrupt:
@@ -102,6 +104,24 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:
         _complain(error, "--debug" in words)
         return error.status if isinstance(error, LumoError) else 128
+
+
+def _open_streams() -> None:
+    """Have standard streams to the null device where they were closed, as git has, and a standard output that is whole.
+
+    With ``python -u`` it is a raw file, whose writes may be short (io, "Raw File I/O").
+    """
+    for fd, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
+        if getattr(sys, name) is None:
+            try:
+                os.fstat(fd)
+            except OSError:
+                os.open(os.devnull, os.O_RDWR)  # the lowest that is free: this one
+            setattr(sys, name, open(fd, mode, closefd=False, errors="backslashreplace"))  # noqa: SIM115
+    out = sys.stdout
+    if isinstance(getattr(out, "buffer", None), io.RawIOBase):
+        whole = io.BufferedWriter(out.detach())  # type: ignore[union-attr]
+        sys.stdout = io.TextIOWrapper(whole, out.encoding, out.errors, line_buffering=True)
 
 
 def parser_of(verb: str) -> Parser:
@@ -148,7 +168,7 @@ def _run(words: list[str]) -> int:
     module = _module(verb)
     parse = parser.parse_intermixed_args if getattr(module, "INTERMIXED", False) else parser.parse_args
     status = module.run(parse(list(_as_argparse_wants(rest)) if verb in ("log", "board") else rest))
-    _flush()
+    sys.stdout.flush()
     return int(status)
 
 
@@ -192,17 +212,15 @@ def _complain(error: Exception, debug: bool) -> None:
         said = f"{error.filename}: {error.strerror}" if error.filename else error.strerror or said
     elif not isinstance(error, LumoError):
         said = f"{type(error).__name__}: {said}\nthis is a fault of gitlumo; 'git lumo --debug ...' shows where"
-    _flush()
+    try:
+        sys.stdout.flush()
+    except OSError:  # a full disk, as was said already
+        _end(128)
     if debug:
         import traceback
 
         print(printable(traceback.format_exc(), newlines=True), end="", file=sys.stderr)
     print(f"fatal: {printable(said, newlines=True)}", file=sys.stderr)
-
-
-def _flush() -> None:
-    if sys.stdout is not None:  # it was closed when this process began
-        sys.stdout.flush()
 
 
 def _end(status: int) -> int:

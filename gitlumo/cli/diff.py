@@ -162,15 +162,14 @@ def _print_code(
         if first is not None and i in code.values and commits[0] != commits[1] and not set(commits) & set(missing):
             if len(found) > 2:
                 out.line(f"\n{out.paint(f'{printable(found[0].label)} -> {printable(found[i].label)}', 'bold')}")
-            _git_diff(out, opened, commits, args)
+            shape = [f"--stat={out.width or 80}"] if args.stat else []
+            print_git(out, opened, ["diff", *shape, *(["--patch"] if args.code else [])], commits)
 
 
-def _git_diff(out: Screen, opened: Opened, commits: tuple[str, str], args: argparse.Namespace) -> None:
-    """git's own diff, in its colours; what is recorded in the code steers no terminal."""
-    shape = [f"--stat={out.width or 80}"] if args.stat else []
-    shape += ["--patch"] if args.code else []
+def print_git(out: Screen, opened: Opened, words: Sequence[str], commits: Sequence[str]) -> None:
+    """What git itself shows of commits, in its colours; what is recorded in the code steers no terminal."""
     colour = f"--color={'always' if out.colour else 'never'}"
-    asked = process.run([*opened.repository.git_args, "diff", *shape, colour, *commits, "--"])
+    asked = process.run([*opened.repository.git_args, *words, colour, *commits, "--"])
     if out.width is None:  # a patch that is piped must apply
         sys.stdout.flush()
         sys.stdout.buffer.write(asked.out)

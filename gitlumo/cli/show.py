@@ -30,6 +30,7 @@ def options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--plot", metavar="KEY", nargs="+", action="extend", help="draw the curves of metrics")
     parser.add_argument("--metric", metavar="KEY", help="the history of one metric")
+    parser.add_argument("--diff", action="store_true", help="its code beside that commit's parent, as git diff")
     parser.add_argument("--history", action="store_true", help="with --json: the whole history, too")
     parser.add_argument("--json", action="store_true", help="all that is known, as one object")
 
@@ -43,8 +44,10 @@ def run(args: argparse.Namespace) -> int:
     if len(args.exp) > 1:
         raise UsageError("one run is shown at a time; several with --plot KEY, or 'git lumo diff A B'")
     name, colon, path = (args.exp or ["@"])[0].partition(":")
-    if colon and (args.metric or args.json):
-        raise UsageError("EXP:PATH prints a file; it does not go with --metric or --json")
+    if colon and (args.metric or args.json or args.diff):
+        raise UsageError("EXP:PATH prints a file; it does not go with --metric, --diff or --json")
+    if args.diff and (args.metric or args.json):
+        raise UsageError("--diff prints a patch; it does not go with --metric or --json")
     if args.history and not args.json:
         raise UsageError("--history goes with --json; 'git lumo show EXP --metric KEY' prints one metric")
     opened = open_here()
@@ -58,6 +61,12 @@ def run(args: argparse.Namespace) -> int:
     with screen(opened.repository.config, opened.repository.git_args) as out:
         if args.json:
             out.line(_as_json(found, args.metric, args.history))
+        elif args.diff:
+            from gitlumo.cli.diff import print_git
+            from gitlumo.rerun import code
+
+            shown = ["diff-tree", "--patch", "--find-renames", "--root", "--no-commit-id", "--first-parent", "-m"]
+            print_git(out, opened, shown, [code.commit_of(opened.branch, found)])
         elif args.metric:
             for line in metric_lines(found, args.metric):
                 out.line(line)

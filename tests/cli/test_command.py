@@ -130,6 +130,34 @@ def test_a_closed_pipe_is_no_error(ledger):
     assert shown.returncode == 141
 
 
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_what_is_written_is_whole_or_an_error(ledger, unbuffered):
+    """With PYTHONUNBUFFERED standard output is a raw file, which may take a part only."""
+    env = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
+    words = ("board", "--html", "-")
+    whole = subprocess.run(["git-lumo", *words], capture_output=True, check=True, env=env).stdout
+    assert whole.endswith(b"</html>\n")
+    for command, enough in ((words, 10), (("log", "-n0", "--json"), 1)):
+        with open("/dev/full", "wb") as full:
+            done = subprocess.run(["git-lumo", *command], stdout=full, stderr=subprocess.PIPE, env=env, check=False)
+        assert (done.returncode, done.stderr) == (128, b"fatal: No space left on device\n")
+        with subprocess.Popen(["git-lumo", *command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=env) as shown:
+            shown.stdout.read(enough)
+            if command[0] == "board":  # more than a pipe holds
+                shown.stdout.close()
+                assert shown.wait(20) == 141
+            assert shown.stderr.read() == b""
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&-", ">&- 2>&- <&-"])
+def test_a_closed_stream_is_the_null_device(ledger, closed):
+    for words, status in (("log", 0), ("show nosuch", 128), ("note @ -m x", 0), ("log --watch -x", 129)):
+        done = subprocess.run(["sh", "-c", f"git-lumo {words} {closed}"], capture_output=True, text=True, check=False)
+        assert done.returncode == status
+        assert "fault of gitlumo" not in done.stderr
+        assert "fatal" not in done.stdout
+
+
 def test_ctrl_c_ends_with_130(ledger):
     """A pager that never reads blocks the writer; Ctrl-C then ends it without a traceback."""
     with subprocess.Popen(

@@ -169,3 +169,24 @@ def test_code_that_waits_is_here(lumo, repo, git):
     git("branch", "-m", "lumo_experiments", "other")
     assert "not in this repository" not in lumo("show", "first").out
     exp.end()
+
+
+def test_the_code_beside_its_parent_commit(lumo, repo, git):
+    (repo / "model.py").write_text("layers = 2\n")
+    git("add", "model.py")
+    git("commit", "--quiet", "--message", "a model")
+    (repo / "model.py").write_text("layers = 3\n")
+    (repo / "new.py").write_text("x = 1\n")
+    with gitlumo.SimpleExperiment("digits", "dirty"):
+        pass
+    commit = json.loads(lumo("show", "dirty", "--json").out)["git"]["commit"]
+    done = lumo("show", "dirty", "--diff")
+    assert (done.status, done.err) == (0, "")
+    assert done.out == git("diff", "HEAD", commit) + "\n"
+    git("add", "--all")
+    git("commit", "--quiet", "--message", "another one")
+    with gitlumo.SimpleExperiment("digits", "clean"):
+        pass
+    assert lumo("show", "clean", "--diff").out == git("diff", "HEAD^", "HEAD") + "\n"
+    for words in (("dirty:note.md", "--diff"), ("dirty", "--diff", "--json"), ("dirty", "--diff", "--metric", "loss")):
+        assert lumo("show", *words).status == 129
