@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from gitlumo.store.columns import PARAMS, columns_of
+from gitlumo.store.columns import PARAMS, columns_of, of_the_run
 from gitlumo.store.record import Record
 
 SECTIONS = ("params", "metrics", "lock", "environment", "command", "code")
@@ -88,7 +88,7 @@ def compared(run: Record) -> dict[str, dict[str, Any]]:
     surroundings |= dict(env) if isinstance(env, Mapping) else {}
     return {
         "params": params,
-        "metrics": {key: metric.get("best") for key, metric in run.metrics.items()},
+        "metrics": {key: metric.get("best") for key, metric in of_the_run(run.metrics).items()},
         "lock": lock,
         "environment": {key: value for key, value in surroundings.items() if value is not None},
         "command": {"": columns[_COMMAND]} if _COMMAND in columns else {},

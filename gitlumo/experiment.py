@@ -318,6 +318,10 @@ class Experiment(Sharing):
             lost = self._journal.dropped + (0 if published else self._journal.pending)
             if lost:
                 self._warn(f"{self.label}: {lost} lines and files could not be recorded: the disk did not take them")
+            if skipped := self._folder.skipped:
+                told = ", ".join(f"{each['path']} ({each['reason']})" for each in skipped[:3])
+                more = f" and {len(skipped) - 3} more" if len(skipped) > 3 else ""
+                self._warn(f"{self.label}: only in {self.info_dir}, not in the ledger: {told}{more}")
 
     def __enter__(self) -> Self:
         """Start it, unless it was started."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from gitlumo import capture, machine, privacy, sparkline, values
 from gitlumo.store import record
+from gitlumo.store.columns import of_the_run
 
 if TYPE_CHECKING:
     from gitlumo.experiment import Experiment
@@ -173,7 +174,7 @@ class FinalReport(ExpHook):
 def report(exp: Experiment) -> str:
     """The final report as text."""
     curves = exp.curves()
-    metrics = {key: metric for key, metric in exp.metrics.items() if not key.startswith(record.SYSTEM)}
+    metrics = of_the_run(exp.metrics)
     lines = [f"{exp.exp_name}/{exp.test_name} {exp.state}"]
     width = max((len(key) for key in metrics), default=0)
     for key, metric in metrics.items():

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from gitlumo import signals
 from gitlumo.errors import LumoError, UsageError
-from gitlumo.store.record import SYSTEM
+from gitlumo.store.columns import SYSTEM
 
 if TYPE_CHECKING:
     from gitlumo.experiment import Experiment

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections import Counter
 from collections.abc import Mapping
@@ -70,11 +71,15 @@ def usage(found: Mapping[str, Any]) -> str:
 
 
 def number(value: object) -> str:
-    """A value in few characters: floats to four digits."""
+    """A value in few characters: floats to four digits, and integers that no float holds."""
     if isinstance(value, float):
         return f"{value:.4g}"
     if isinstance(value, bool) or value is None:
         return {True: "true", False: "false", None: "-"}[value]
+    if isinstance(value, int) and abs(value) > sys.float_info.max:
+        from decimal import Decimal
+
+        return f"{Decimal(value):.4g}"
     return str(value)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import subprocess
 import sys
 import warnings
@@ -181,3 +182,13 @@ print([name for name in ('numpy', 'PIL', 'matplotlib') if name in sys.modules])
     Path("a.png").write_bytes(out.getvalue())
     done = subprocess.run([sys.executable, "-c", script, "a.png"], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+def test_one_that_is_too_large_for_the_ledger_is_told(repo, git):
+    git("config", "lumo.snapshotMaxFile", "1k")
+    said = r"only in .*, not in the ledger: images/n/0-\w+\.png \(larger than"
+    with pytest.warns(LumoWarning, match=said), SimpleExperiment("digits") as exp:
+        path = exp.log_image("n", np.random.default_rng(1).integers(0, 256, (64, 64), np.uint8))
+    assert os.path.getsize(path) > 1024
+    done = subprocess.run(["git-lumo", "board", "--html", "a.html"], capture_output=True, text=True, check=True)
+    assert "1 image left out: too large" in done.stdout

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 import threading
 import time
@@ -104,3 +105,27 @@ def test_an_interval_that_is_none(text):
     with pytest.raises(UsageError, match=r"lumo\.systemMetrics is"):
         read_settings({"lumo.systemmetrics": [text]})
     assert read_settings({"lumo.systemmetrics": ["off"]}).system_metrics is None
+
+
+def test_they_are_no_part_of_what_runs_are_compared_by(sampled, git):
+    for name in ("first", "second"):
+        with SimpleExperiment("digits", name) as exp:
+            exp.log({"loss": 0.5})
+            until(lambda: "system/cpu" in exp.metrics)
+    git("config", "--unset", "lumo.systemMetrics")
+    with SimpleExperiment("digits", "third") as exp:
+        exp.log({"loss": 0.5})
+
+    def said(*words):
+        return subprocess.run(["git-lumo", *words], capture_output=True, text=True, check=False)
+
+    for run in ("second", "third"):
+        assert said("verify", "first", run).returncode == 0
+        assert "system/" not in said("diff", "first", run).stdout
+    assert said("verify", "first", "second", "--metric", "system/cpu").returncode in (0, 1)  # who asks is told
+    for words in (("log",), ("log", "--oneline"), ("log", "--group-by", "state"), ("report", "first", "third")):
+        shown = said(*words).stdout
+        assert "loss" in shown
+        assert "system/" not in shown, words
+    assert "system/cpu" in said("log", "--columns", "metrics.system/cpu", "--format", "csv").stdout
+    assert "system/cpu" in said("show", "first").stdout

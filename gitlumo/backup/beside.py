@@ -23,7 +23,7 @@ from gitlumo.store import journal, layout
 from gitlumo.store.layout import Identity
 
 _WAITING = re.compile(rf"{re.escape(journal.TEMPORARY)}\d+-[0-9a-f]{{8}}")
-_FRESH = 60.0  # seconds in which a folder may not be locked yet
+_FRESH = 2.0  # seconds in which a folder may not be locked yet
 ROOTS = {BLOB: "blob_root", CACHE: "cache_root"}
 
 
@@ -143,7 +143,7 @@ class Arriving:
         if waiting is None:
             above = os.path.dirname(folder_of(self._home, identity, part))
             os.makedirs(above, exist_ok=True)
-            _sweep(above)
+            _sweep(os.path.dirname(above))
             waiting = os.path.join(above, f"{journal.TEMPORARY}{os.getpid()}-{os.urandom(4).hex()}")
             os.mkdir(waiting)
             with contextlib.suppress(OSError):
@@ -203,13 +203,15 @@ def _locked(folder: str) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _sweep(above: str) -> None:
+def _sweep(root: str) -> None:
     """Delete folders in which the files of a restore wait that was killed."""
-    for entry in os.scandir(above):
-        with contextlib.suppress(OSError):
-            if _WAITING.fullmatch(entry.name) and time.time() - entry.stat(follow_symlinks=False).st_mtime > _FRESH:
-                with _locked(entry.path):
-                    shutil.rmtree(entry.path)
+    with contextlib.suppress(OSError):
+        for folder in os.scandir(root):
+            for entry in os.scandir(folder.path) if folder.is_dir(follow_symlinks=False) else ():
+                with contextlib.suppress(OSError):
+                    if _WAITING.fullmatch(entry.name) and time.time() - entry.stat().st_mtime > _FRESH:
+                        with _locked(entry.path):
+                            shutil.rmtree(entry.path)
 
 
 def _merge(source: str, target: str) -> Iterator[str]:

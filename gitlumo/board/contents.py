@@ -159,6 +159,8 @@ def _page(row: Row, objects: Objects, pool: _Pool, pictures: _Pictures) -> dict[
         return None
     for image in page["images"]:
         image["data"] = pictures.take(record, image["path"])
+    skipped = record.info("skipped")
+    pictures.left_out += len(facts.images([str(each.get("path")) for each in skipped])) if skipped else 0
     commit = compared["code"].get("")
     tree = tree_of(objects, str(commit)) if commit is not None else None
     told = {f"compared.{section}": values.encode(held) for section, held in compared.items()}

@@ -10,8 +10,7 @@ from typing import Any
 
 from gitlumo import values, wording
 from gitlumo.store import columns
-from gitlumo.store.columns import METRICS, PARAMS
-from gitlumo.store.record import SYSTEM
+from gitlumo.store.columns import METRICS, PARAMS, SYSTEM
 
 PAGE = 200  # rows
 LOOKED_AT = 200  # rows: in what these differ decides which columns are shown

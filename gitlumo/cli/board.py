@@ -131,4 +131,5 @@ def _say(path: str, size: int, head: dict[str, object]) -> None:
     if head["thinned"]:
         print(f"  {head['thinned']} of the curves thinned to at most {head['points']} points; their peaks stay")
     if head["images_left_out"]:
-        print(f"  {wording.count(int(str(head['images_left_out'])), 'image')} left out: there was no room for more")
+        count = wording.count(int(str(head["images_left_out"])), "image")
+        print(f"  {count} left out: too large, or there was no room for more")

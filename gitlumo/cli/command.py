@@ -118,10 +118,9 @@ def _open_streams() -> None:
             except OSError:
                 os.open(os.devnull, os.O_RDWR)  # the lowest that is free: this one
             setattr(sys, name, open(fd, mode, closefd=False, errors="backslashreplace"))  # noqa: SIM115
-    out = sys.stdout
-    if isinstance(getattr(out, "buffer", None), io.RawIOBase):
-        whole = io.BufferedWriter(out.detach())  # type: ignore[union-attr]
-        sys.stdout = io.TextIOWrapper(whole, out.encoding, out.errors, line_buffering=True)
+    out: Any = sys.stdout
+    if out is sys.__stdout__ and isinstance(getattr(out, "buffer", None), io.RawIOBase):
+        sys.stdout = io.TextIOWrapper(io.BufferedWriter(out.detach()), out.encoding, out.errors, line_buffering=True)
 
 
 def parser_of(verb: str) -> Parser:

@@ -71,4 +71,5 @@ def _row(label: str, found: Mapping[str, Any]) -> Row:
         for name, value in sorted(found.items())
         if name.startswith(columns.METRICS) and not name.endswith(columns.SUFFIXES)
     }
+    metrics = columns.of_the_run(metrics)
     return Row(label, state, age, took, params, metrics, str(found.get("note") or "").partition("\n")[0])

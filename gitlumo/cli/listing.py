@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -90,6 +91,7 @@ class Group:
 def grouped(rows: Iterable[Row], selection: Selection, keys: Sequence[str]) -> list[Group]:
     """Groups in the order in which their first runs come."""
     metrics = [name for name in selection.names() if name.startswith(METRICS) and not name.endswith(columns.SUFFIXES)]
+    metrics = [name for name in metrics if not name.startswith(METRICS + columns.SYSTEM)]
     key_of = [selection.column(key) for key in keys]
     value_of = {name: selection.column(name) for name in metrics}
     members: dict[str, list[Row]] = {}
@@ -109,4 +111,4 @@ def grouped(rows: Iterable[Row], selection: Selection, keys: Sequence[str]) -> l
 
 def _numbers(values: Iterable[columns.Column]) -> list[float]:
     numbers = (value for value in values if isinstance(value, (int, float)) and not isinstance(value, bool))
-    return [float(number) for number in numbers if math.isfinite(number)]
+    return [float(number) for number in numbers if abs(number) <= sys.float_info.max]  # none that is NaN, or greater

@@ -91,7 +91,7 @@ def row_of(found: Found, before: str = "") -> Row:
     try:
         record.check()
         progress = record.progress
-        metrics = {key: m.get("best") for key, m in record.metrics.items()}
+        metrics = {key: m.get("best") for key, m in columns.of_the_run(record.metrics).items()}
         params = columns.flat(record.info("params"))
         age, took = wording.age(progress.get("start")), wording.duration(progress)
         return Row(before + found.label, record.state, age, took, params, metrics, record.note.partition("\n")[0])

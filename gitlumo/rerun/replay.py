@@ -100,12 +100,13 @@ def list_runs(exp_name: str, env: dict[str, str]) -> list[dict[str, Any]]:
 
 def compare(recorded: dict[str, Any], now: dict[str, Any], tolerance: float) -> bool:
     """Print a line for each metric; whether all are the same."""
-    if not recorded and not now:
+    names = sorted(name for name in recorded.keys() | now.keys() if not name.startswith("system/"))  # the machine's
+    if not names:
         print("there are no metrics to compare")
         return True
     good = True
     print(f"{'metric':24} {'recorded':>22} {'now':>22}")
-    for name in sorted(recorded.keys() | now.keys()):
+    for name in names:
         old, new = recorded.get(name), now.get(name)
         same = old is not None and new is not None and all(is_same(old[key], new[key], tolerance) for key in KEYS)
         values = ("-" if summary is None else repr(summary["best"]) for summary in (old, new))

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from gitlumo.store.columns import of_the_run
+
 RTOL, ATOL = 1e-5, 1e-8  # as numpy.allclose: what other orders of adding up differ by
 _NUMBERS = ("last", "min", "max", "best")
 
@@ -71,11 +73,11 @@ def compare(
     Args:
         then: The first run's, as :attr:`gitlumo.Experiment.metrics` has them.
         now: The second's.
-        wanted: Which ones; none: all that one of them has.
+        wanted: Which ones; none: all that one of them has, but for those of the machine.
         rtol: See above.
         atol: See above.
     """
-    names = list(dict.fromkeys(wanted)) or sorted({*then, *now})
+    names = list(dict.fromkeys(wanted)) or sorted(of_the_run({**then, **now}))
     differences = []
     for name in names:
         a, b = then.get(name), now.get(name)
@@ -100,4 +102,7 @@ def _alike(a: Any, b: Any, rtol: float, atol: float) -> bool:
         return math.isnan(a) and math.isnan(b)
     if math.isinf(a) or math.isinf(b):
         return False
-    return bool(abs(a - b) <= atol + rtol * abs(a))
+    try:
+        return bool(abs(a - b) <= atol + rtol * abs(a))
+    except OverflowError:  # an integer that is greater than any float
+        return False

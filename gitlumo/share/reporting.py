@@ -10,7 +10,7 @@ from typing import Any
 
 from gitlumo import values
 from gitlumo.comparison import Difference, all_same, compare
-from gitlumo.store.columns import flat
+from gitlumo.store.columns import flat, of_the_run
 from gitlumo.store.record import FINISHED, Record
 
 SEED = "seed"  # runs that differ in nothing else are one line
@@ -141,7 +141,7 @@ def _lines(runs: Sequence[Ran]) -> list[Line]:
         states: dict[str, int] = {}
         for run in group:
             states[run.state] = states.get(run.state, 0) + 1
-            for key, summary in run.record.metrics.items():
+            for key, summary in of_the_run(run.record.metrics).items():
                 best = summary.get("best")
                 if isinstance(best, (int, float)):
                     metrics.setdefault(key, []).append(best)
@@ -183,7 +183,7 @@ def _directions(runs: Sequence[Ran]) -> dict[str, str | None]:
     """Each metric, and which value of it is the better one; None where runs do not say, or not the same."""
     found: dict[str, set[str | None]] = {}
     for run in runs:
-        for key, summary in run.record.metrics.items():
+        for key, summary in of_the_run(run.record.metrics).items():
             found.setdefault(key, set()).add(summary.get("cmp"))
     return {key: next(iter(said)) if len(said) == 1 else None for key, said in found.items()}
 

@@ -10,13 +10,15 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from gitlumo import values
 
 if TYPE_CHECKING:
     from gitlumo.store.record import Record
 
+T = TypeVar("T")
+SYSTEM = "system/"  # how metrics of the machine begin
 FIELDS = {
     "exp": "the exp_name",
     "name": "the test_name",
@@ -48,6 +50,11 @@ Column = bool | int | float | str | bytes | None | list[Any] | dict[str, Any]
 Held = int | float | str | bytes  # a value as SQLite holds it
 
 _INT64 = 1 << 63
+
+
+def of_the_run(metrics: Mapping[str, T]) -> dict[str, T]:
+    """Metrics without those of the machine, which are other ones each time: those that runs are compared by."""
+    return {key: value for key, value in metrics.items() if not key.startswith(SYSTEM)}
 
 
 def columns_of(run: Record) -> dict[str, Column]:

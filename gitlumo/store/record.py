@@ -12,9 +12,9 @@ from typing import Any
 from gitlumo import values
 from gitlumo.errors import FormatError
 from gitlumo.store import layout
+from gitlumo.store.columns import of_the_run
 
 MAX_CURVE = 96
-SYSTEM = "system/"  # how metrics of the machine begin
 RUNNING, FINISHED, FAILED, KILLED = "running", "finished", "failed", "killed"
 
 # What every run's properties have, also where the run wrote nothing (specification: "exp.properties").
@@ -385,8 +385,7 @@ def state_of(progress: Mapping[str, Any]) -> str:
 
 def best_facts(metrics: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """Metric to best value, those with a direction first, none of the machine: what an event's subject says."""
-    told = (key for key in metrics if not key.startswith(SYSTEM))
-    directed = sorted(told, key=lambda key: (metrics[key].get("cmp") is None, key))
+    directed = sorted(of_the_run(metrics), key=lambda key: (metrics[key].get("cmp") is None, key))
     return {key: metrics[key].get("best") for key in directed}
 
 

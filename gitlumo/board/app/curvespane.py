@@ -18,8 +18,7 @@ from gitlumo.board.app.plot import Array, Plot, Series
 from gitlumo.board.app.view import RELATIVE, STEP, TIME
 from gitlumo.board.histories import Curve, Curves
 from gitlumo.errors import LumoError
-from gitlumo.store.columns import PARAMS
-from gitlumo.store.record import SYSTEM
+from gitlumo.store.columns import PARAMS, SYSTEM
 
 FIRST_RUNS = 8  # that are drawn where none is ticked
 MOST_RUNS = 40  # that are drawn at all, and of a mean

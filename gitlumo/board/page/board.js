@@ -12,7 +12,7 @@ const about = () => {
   byId("title").textContent = head.repository;
   byId("about").textContent = `${plural(head.runs, "run")}${head.expression ? ` where ${head.expression}` : ""}, as of ${moment(head.made)}`;
   const thin = head.thinned ? `${plural(head.thinned, "curve")} of ${head.curves.toLocaleString("en")} thinned to at most ${plural(head.points, "point")}, peaks kept. ` : "";
-  const left = head.images_left_out ? `${plural(head.images_left_out, "image")} left out for want of room. ` : "";
+  const left = head.images_left_out ? `${plural(head.images_left_out, "image")} left out: too large, or no room. ` : "";
   byId("foot").textContent = `${thin}${left}Values of curves are rounded to five digits or more, those of the table are exact. Made by gitlumo ${head.version}; nothing here asks a network.`;
 };
 
