@@ -119,7 +119,8 @@ def _open_streams() -> None:
                 os.open(os.devnull, os.O_RDWR)  # the lowest that is free: this one
             setattr(sys, name, open(fd, mode, closefd=False, errors="backslashreplace"))  # noqa: SIM115
     out: Any = sys.stdout
-    if out is sys.__stdout__ and isinstance(getattr(out, "buffer", None), io.RawIOBase):
+    is_raw = isinstance(getattr(out, "buffer", None), io.RawIOBase)
+    if is_raw and sys.stdout is sys.__stdout__:
         sys.stdout = io.TextIOWrapper(io.BufferedWriter(out.detach()), out.encoding, out.errors, line_buffering=True)
 
 
