@@ -18,7 +18,7 @@ from tests.board.serving import environment, until_drawn
 with warnings.catch_warnings(action="ignore"):
     import nbclient
     import nbformat
-pytestmark = [pytest.mark.unsteady, pytest.mark.filterwarnings("ignore")]  # jupyter has warnings of its own
+pytestmark = pytest.mark.filterwarnings("ignore")  # jupyter has warnings of its own
 
 CELLS = (
     "import gitlumo; w = gitlumo.Watcher(); df = w.load(); df['score'] = df['metrics.acc'] * 2",
@@ -62,7 +62,7 @@ def test_a_script_serves_it(runs, visit):
     (runs / "show.py").write_text(SCRIPT)
     command = [sys.executable, "show.py"]
     process = subprocess.Popen(command, cwd=runs, stdout=subprocess.PIPE, text=True, env=environment())
-    url = re.search(r"http://127\\.0\\.0\\.1:\\d+/\\?token=\\w+", process.stdout.readline())[0]
+    url = re.search(r"http://127\.0\.0\.1:\d+/\?token=\w+", process.stdout.readline())[0]
     page = visit(url)
     assert page.locator(".tabulator-col", has_text="score").count() == 1
     page.locator(".tabulator-row", has_text="7.5").wait_for()  # a row that is no run

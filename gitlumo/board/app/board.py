@@ -78,6 +78,7 @@ class Board:
         self._file = ""
         self._done: Block | None = None
         self._state: Any = None
+        self._selected: set[str] | None = None  # by the last expression that meant something; None: all
         self._columns_for: Any = None
         self._columns: list[tabling.Column] = []
         self._look()
@@ -105,17 +106,14 @@ class Board:
             self._state, self._raw = state, state.frame
             context.everything, context.live = by_uid(state.frame), state.live
             self._filter.names = _names(context.names)
-        wanted = context.everything
-        if self.view.q.strip():
-            try:
-                uids = self.source.select(self.view.q)
-                wanted = wanted[wanted.index.isin(uids)]
-                self._filter.error = ""
-            except LumoError as error:
-                self._filter.error = str(error)
-                wanted = wanted if not len(context.frame) else wanted[wanted.index.isin(context.frame.index)]
-        else:
-            self._filter.error = ""
+        wanted, said = context.everything, ""
+        try:
+            self._selected = self.source.select(self.view.q) if self.view.q.strip() else None
+        except LumoError as error:
+            said = str(error)
+        self._filter.error = said
+        if self._selected is not None:
+            wanted = wanted[wanted.index.isin(self._selected)]
         if "deprecated" in wanted and "deprecated" not in self.view.q:
             wanted = wanted[~wanted["deprecated"].fillna(False).to_numpy(dtype=bool)]
         context.frame = wanted
@@ -272,6 +270,11 @@ class Board:
 
     def _draw_table(self) -> None:
         context, view = self.context, self.view
+        there = self._holder.visible = len(context.frame) > 0  # before its table: one that is built unseen stays empty
+        self._nothing.blocks = [] if there else self._why_nothing()
+        if not there:
+            context.first = ()
+            return
         columns = self._shown_columns()
         names = [[name, tabling.title_of(name)] for name in context.names]
         fields = [{"id": "columns", "label": "columns", "kind": "many", "options": names}]
@@ -280,11 +283,13 @@ class Board:
         sorters = _sorters(view.sort, columns)
         if self._table.sorters != sorters:
             self._table.sorters = sorters
-        self._table.renew(context.frame, columns)
-        self._table.pick(view.picked)
+        if columns == self._table.shown:
+            self._table.renew(context.frame)
+            self._table.pick(view.picked)
+        else:
+            self._table = self._new_table()
+            self._holder.objects = [self._table]
         context.first = self._table.first(40)
-        self._nothing.blocks = [] if len(context.frame) else self._why_nothing()
-        self._holder.visible = len(context.frame) > 0
 
     def _why_nothing(self) -> list[Block]:
         if not len(self.context.everything):
