@@ -125,13 +125,16 @@ def tab(page: Any, name: str) -> None:
 
 
 def back(page: Any, count: str) -> None:
-    """Have a page look at what a new one looks at: it goes there by the browser's history."""
-    page.evaluate("history.pushState(null, '', '/'); dispatchEvent(new PopStateEvent('popstate'))")
+    """Have a page look at what a new one looks at: it goes there by the browser's history.
+
+    By way of a place that differs in what is drawn last, so that it is seen when all of it is drawn.
+    """
+    said = page.get_by_text("no metric is like that")
+    for query, state in (("?metrics=none", "visible"), ("", "hidden")):
+        page.evaluate(f"history.pushState(null, '', '/{query}'); dispatchEvent(new PopStateEvent('popstate'))")
+        said.wait_for(state=state)
     page.locator(".filter .count", has_text=re.compile(f"^{count}")).wait_for()
-    page.locator("[role=tab][aria-selected=true]:text-is('Runs')").wait_for()
     page.locator(".tabulator-row:visible").nth(5).wait_for()
-    for left in (".tabulator-selected", ".tabulator-col[aria-sort=ascending]", ".tabulator-col[aria-sort=descending]"):
-        page.locator(left).first.wait_for(state="detached")
 
 
 def drawn(page: Any) -> list[tuple[str, int]]:

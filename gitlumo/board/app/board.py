@@ -261,12 +261,20 @@ class Board:
         fields, values, picture, blocks = self._content()
         if self._form.fields != fields or self._form.values != values:
             self._form.param.update(fields=fields, values=values)
-        if picture is None:
-            if self._picture.objects:
-                self._picture.objects = []
-        else:
-            self._picture.objects = [picture]
+        if picture is not None or self._picture.objects:
+            blocks = self._show_picture(picture) or blocks
         self._sheet.blocks = blocks
+
+    def _show_picture(self, picture: Any) -> list[Block]:
+        """Put a picture in its place; one of the user's own may fail only now: a sheet that says so, else nothing."""
+        try:
+            self._picture.objects = [] if picture is None else [picture]
+        except Exception as error:
+            if self.view.tab not in self._widgets:
+                raise
+            self._picture.objects = []
+            return _failed(self._widgets[self.view.tab], error)
+        return []
 
     def _draw_table(self) -> None:
         context, view = self.context, self.view
@@ -339,8 +347,12 @@ class Board:
                 return None, [{"kind": "text", "text": made}]
             return pn.panel(made), []
         except Exception as error:
-            where = traceback.format_exception(error)[-3:]
-            return None, failed(f"{_name_of(widget)} failed:\n{''.join(where)}")
+            return None, _failed(widget, error)
+
+
+def _failed(widget: Widget, error: Exception) -> list[Block]:
+    where = traceback.format_exception(error)[-3:]
+    return failed(f"{_name_of(widget)} failed:\n{''.join(where)}")
 
 
 def _name_of(widget: Widget) -> str:
