@@ -159,7 +159,7 @@ def visit_once(browser: Any) -> Iterator[Visits]:
 
 
 def _complains(said: Any) -> bool:
-    """Tabulator tells that rows that the server sends win over those that it would ask for: these it never is to show."""
+    """Tabulator tells that rows that come from the server win over those it asks for, which it never gets."""
     return said.type in ("error", "warning") and "Data Load Response Blocked" not in said.text
 
 

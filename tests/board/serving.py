@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import json
 import os
 import re
 import subprocess
@@ -124,14 +125,20 @@ def tab(page: Any, name: str) -> None:
     page.locator(f"[role=tab][aria-selected=true]:text-is('{name}')").wait_for()
 
 
+def went(page: Any, query: str) -> None:
+    """Have a page look at what an address says: by the browser's history, without loading it again."""
+    to = json.dumps(f"/?{query}" if query else "/")
+    page.evaluate(f"history.pushState(null, '', {to}); dispatchEvent(new PopStateEvent('popstate'))")
+
+
 def back(page: Any, count: str) -> None:
-    """Have a page look at what a new one looks at: it goes there by the browser's history.
+    """Have a page look at what a new one looks at.
 
     By way of a place that differs in what is drawn last, so that it is seen when all of it is drawn.
     """
     said = page.get_by_text("no metric is like that")
-    for query, state in (("?metrics=none", "visible"), ("", "hidden")):
-        page.evaluate(f"history.pushState(null, '', '/{query}'); dispatchEvent(new PopStateEvent('popstate'))")
+    for query, state in (("metrics=none", "visible"), ("", "hidden")):
+        went(page, query)
         said.wait_for(state=state)
     page.locator(".filter .count", has_text=re.compile(f"^{count}")).wait_for()
     page.locator(".tabulator-row:visible").nth(5).wait_for()

@@ -228,6 +228,12 @@ def test_two_pages_at_once(board, visit):
     one.locator(".filter .count", has_text="3 of 6").wait_for()
     until_named(one, lambda found: len(found) == 3)
     assert len(names(other)) == 6
+    one.locator(".tabulator-cell[tabulator-field=c0]").first.click()
+    one.get_by_label("add a tag").fill("seen")
+    one.keyboard.press("Enter")
+    other.locator(".tabulator-cell", has_text="seen").wait_for()  # what is edited in one is in the other one
+    one.get_by_role("button", name="undo the last edit").click()
+    other.locator(".tabulator-cell", has_text="seen").wait_for(state="detached")
 
 
 def test_an_empty_repository_and_its_first_run(empty_repo, serve, visit):

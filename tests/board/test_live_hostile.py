@@ -81,7 +81,7 @@ def test_nothing_that_is_recorded_runs(hostile, serve, visit):
     tab(page, "Runs")
     page.locator(".tabulator-cell[tabulator-field=c0]").first.click()
     page.locator("h2", has_text="images").wait_for()
-    for button in page.locator(".sheet .chips button").all():
+    for button in page.locator(".sheet .chips button").locator("visible=true").all():
         button.click()
         page.locator("h2", has_text=button.inner_text()).wait_for()
     assert page.get_by_role("textbox", name="note").input_value() == "\n".join(SCRIPTS)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gitlumo import Watcher
-from tests.board.serving import back, holds, names, tab, wait
+from tests.board.serving import back, holds, tab, until_named, wait
 
 FIRST = "#first tbody td:nth-child(3), #first thead th:nth-child(n + 3)"
 TABLE = ".tabulator-row:nth-child(-n + 12) .tabulator-cell[tabulator-field=c0], .tabulator-col[tabulator-field^=c]"
@@ -72,7 +72,7 @@ def test_the_filter_finds_what_the_command_line_finds(board, page):
     wanted = Watcher(board.repo).load(expression, columns=["test_name"])
     page.locator(".filter .count", has_text=f"{len(wanted)} of 2000 runs").wait_for()
     page.locator(".tabulator-row", has_text=wanted["test_name"].iloc[0]).wait_for()
-    assert set(names(page)) <= set(wanted["test_name"])
+    until_named(page, lambda found: set(found) <= set(wanted["test_name"]))
 
 
 def test_groups_of_all_runs(board, page):

@@ -7,10 +7,9 @@ import signal
 import subprocess
 
 import numpy as np
-import pytest
 
 from gitlumo import SimpleExperiment
-from tests.board.serving import names, points, tick, until, until_drawn, until_named, wait
+from tests.board.serving import names, points, tick, until, until_drawn, until_named, wait, went
 
 
 def test_running_runs_move_and_nothing_is_drawn_anew(repo, serve, visit):
@@ -166,6 +165,12 @@ def test_sync_state(repo, git, serve, visit, tmp_path):
     git("push", "--quiet", "origin", "lumo_experiments")
     git("fetch", "--quiet", "origin")
     page.get_by_text("origin: up to date").wait_for()
+    git("clone", "--quiet", "--branch", "lumo_experiments", tmp_path / "origin.git", tmp_path / "other")
+    words = ["commit", "--quiet", "--allow-empty", "--message", "by somebody else"]
+    git(*words, cwd=tmp_path / "other")
+    git("push", "--quiet", cwd=tmp_path / "other")
+    git("fetch", "--quiet", "origin")
+    page.get_by_text("origin: 1 to pull").wait_for()
 
 
 def test_the_code_of_two_runs_is_compared(repo, git, serve, visit):
@@ -182,7 +187,36 @@ def test_the_code_of_two_runs_is_compared(repo, git, serve, visit):
 ODD = "group=params.lr&axes=params.x&sx=a&runs=b&smooth=x&columns=nope"
 
 
-@pytest.mark.parametrize("view", ["runs", "parallel", "scatter", "groups", "compare", "bin", "nonsense"])
-def test_each_view_with_nothing_in_it(empty_repo, serve, visit, view):
-    page = visit(serve(empty_repo).url + f"&view={view}&{ODD}")
+def test_each_view_with_nothing_in_it(empty_repo, serve, visit):
+    page = visit(serve(empty_repo).url + f"&view=runs&{ODD}")
     page.locator(".empty:visible").first.wait_for()
+    for view in ("parallel", "scatter", "groups", "compare", "bin", "nonsense"):
+        went(page, f"view={view}&{ODD}")
+        shown = "Runs" if view == "nonsense" else view.capitalize()
+        page.locator(f"[role=tab][aria-selected=true]:text-is('{shown}')").wait_for()
+        page.locator(".empty:visible").first.wait_for()
+
+
+def test_a_run_whose_branch_is_deleted_while_its_page_is_open(repo, git, serve, visit):
+    with SimpleExperiment("digits") as exp:
+        exp.log({"loss": 1.0})
+    page = visit(serve(repo).url + f"&run={exp.uid}")
+    page.locator("h1", has_text=exp.test_name).wait_for()
+    git("branch", "-D", "lumo_experiments")
+    page.locator(".trouble", has_text="the branch lumo_experiments was deleted").wait_for()
+    page.locator(".sheet .error:visible", has_text="the branch lumo_experiments was deleted").wait_for()
+    page.get_by_role("button", name="all runs").click()
+    until_named(page, lambda found: found == [exp.test_name])  # as it was seen last
+
+
+def test_a_large_image(repo, serve, visit):
+    noise = np.random.default_rng(1).integers(0, 256, (2600, 2600, 3), dtype="uint8")
+    with SimpleExperiment("digits") as exp:
+        exp.log_image("noise", noise)
+    page = visit(serve(repo).url + f"&run={exp.uid}")
+    image = page.get_by_role("img", name="noise")
+    image.scroll_into_view_if_needed()
+    assert image.evaluate("(image) => image.decode().then(() => image.naturalWidth)") == 2600
+    page.get_by_label("add a tag").fill("large")
+    page.keyboard.press("Enter")
+    page.locator(".said", has_text="tags +large").wait_for()

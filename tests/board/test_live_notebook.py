@@ -34,7 +34,12 @@ def how_many(df):
     return f'there are {len(df)} <b>rows</b>'
 def broken(df):
     return df['no such column']
-w.panel(df, widgets=[how_many, broken], port=0, open_browser=False)
+def undrawable(df):
+    from matplotlib.figure import Figure
+    figure = Figure()
+    figure.subplots().set_title(r'$\\frac{$')
+    return figure
+w.panel(df, widgets=[how_many, broken, undrawable], port=0, open_browser=False)
 """
 
 
@@ -73,6 +78,10 @@ def test_a_script_serves_it(runs, visit):
     page.get_by_text("there are 1 <b>rows</b>").wait_for()
     page.get_by_role("tab", name="broken").click()
     page.get_by_text("broken failed:").wait_for()
+    page.get_by_role("tab", name="undrawable").click()
+    page.get_by_text("undrawable failed:").wait_for()
+    page.get_by_role("tab", name="how many").click()
+    page.get_by_text("there are 1 <b>rows</b>").wait_for()
     with pytest.raises(urllib.error.HTTPError, match="403"):
         urllib.request.urlopen(url.partition("?")[0])
     process.terminate()

@@ -3,6 +3,7 @@ const KEYS = {
   "/": "the filter", j: "the next run", k: "the one before", x: "tick it", Enter: "open it", c: "compare what is ticked",
   Escape: "back", "1 … 9": "what there is to look at", "?": "these keys",
 };
+const TYPED = "textarea, select, input:not([type=checkbox], [type=radio], [type=range])";
 
 export function render({ model, el }) {
   const bar = document.createElement("div");
@@ -61,7 +62,7 @@ export function render({ model, el }) {
     addEventListener("popstate", went);
     const key = (event) => {
       const at = event.composedPath()[0];
-      const types = at instanceof HTMLElement && (at.isContentEditable || /^(INPUT|TEXTAREA|SELECT)$/.test(at.tagName));
+      const types = at instanceof HTMLElement && (at.isContentEditable || at.matches(TYPED));
       if (help.open) { help.close(); return; }
       if (event.ctrlKey || event.metaKey || event.altKey) return;
       if (types && event.key !== "Escape") return;
