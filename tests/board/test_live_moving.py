@@ -166,9 +166,8 @@ def test_sync_state(repo, git, serve, visit, tmp_path):
     git("fetch", "--quiet", "origin")
     page.get_by_text("origin: up to date").wait_for()
     git("clone", "--quiet", "--branch", "lumo_experiments", tmp_path / "origin.git", tmp_path / "other")
-    words = ["commit", "--quiet", "--allow-empty", "--message", "by somebody else"]
-    git(*words, cwd=tmp_path / "other")
-    git("push", "--quiet", cwd=tmp_path / "other")
+    subprocess.run(["git-lumo", "note", "@", "-m", "by somebody else"], cwd=tmp_path / "other", check=True)
+    git("push", "--quiet", "origin", "lumo_experiments", cwd=tmp_path / "other")
     git("fetch", "--quiet", "origin")
     page.get_by_text("origin: 1 to pull").wait_for()
 
@@ -209,11 +208,17 @@ def test_a_run_whose_branch_is_deleted_while_its_page_is_open(repo, git, serve, 
     until_named(page, lambda found: found == [exp.test_name])  # as it was seen last
 
 
-def test_a_large_image(repo, serve, visit):
+def test_a_large_image(repo, git, serve, visit):
     noise = np.random.default_rng(1).integers(0, 256, (2600, 2600, 3), dtype="uint8")
     with SimpleExperiment("digits") as exp:
         exp.log_image("noise", noise)
-    page = visit(serve(repo).url + f"&run={exp.uid}")
+    board = serve(repo)
+    page = visit(board.url + f"&run={exp.uid}")
+    page.get_by_text("(larger than lumo.snapshotMaxFile)").wait_for()
+    git("config", "lumo.snapshotMaxFile", "40m")
+    with SimpleExperiment("digits") as exp:
+        exp.log_image("noise", noise)
+    went(page, f"run={exp.uid}")
     image = page.get_by_role("img", name="noise")
     image.scroll_into_view_if_needed()
     assert image.evaluate("(image) => image.decode().then(() => image.naturalWidth)") == 2600

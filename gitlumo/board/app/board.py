@@ -64,12 +64,11 @@ class Board:
         self.source = source
         self._doc, self._waiting, self._stale = doc, False, False
         served = doc is not None
-        self.view = View()
-        self.view.read(query)
         self._widgets = {f"own {i}": widget for i, widget in enumerate(widgets)}
         tabs = [*TABS, *((id, _name_of(widget)) for id, widget in self._widgets.items())]
-        if self.view.tab not in dict(tabs):
-            self.view.tab = RUNS
+        self._tabs = frozenset(id for id, _ in tabs)
+        self.view = View()
+        self._read(query)
         self._bar = TopBar(title=title, tabs=[list(tab) for tab in tabs], tab=self.view.tab, dark=dark, served=served)
         self._filter = FilterBox(text=self.view.q)
         self._raw = pd.DataFrame()
@@ -79,7 +78,6 @@ class Board:
         self._done: Block | None = None
         self._state: Any = None
         self._selected: set[str] | None = None  # by the last expression that meant something; None: all
-        self._columns_for: Any = None
         self._columns: list[tabling.Column] = []
         self._look()
         self._table = self._new_table()
@@ -124,13 +122,11 @@ class Board:
         self._bar.param.update(running=len(context.live), sync=self.source.sync(), trouble=state.trouble)
 
     def _shown_columns(self) -> list[tabling.Column]:
-        """The table's columns; they stay as they are while runs only go on."""
-        frame, chosen = self.context.frame, self.view.columns
-        made_for = (self.view.q, tuple(chosen), tuple(frame.columns), len(frame) > 0)
-        if made_for != self._columns_for:
-            self._columns_for = made_for
-            rows = frame.head(tabling.LOOKED_AT).to_dict("records")
-            self._columns = tabling.named(rows, chosen) if chosen else tabling.columns_of(rows, self.context.own)
+        """The table's columns; while they are the same ones they stay as wide as they are."""
+        rows, chosen = self.context.frame.head(tabling.LOOKED_AT).to_dict("records"), self.view.columns
+        wanted = tabling.named(rows, chosen) if chosen else tabling.columns_of(rows, self.context.own)
+        if [column.name for column in wanted] != [column.name for column in self._columns]:
+            self._columns = wanted
         return self._columns
 
     def _new_table(self) -> RunsTable:
@@ -149,7 +145,7 @@ class Board:
         view, bar = self.view, self._bar
         self._filter.param.watch(lambda event: view.param.update(q=event.new), "text")
         bar.param.watch(lambda event: view.param.update(tab=event.new, run=""), "tab")
-        bar.param.watch(lambda event: self._went(event.new), "went")
+        bar.param.watch(lambda event: self._read(str(event.new.get("query", ""))), "went")
         bar.param.watch(lambda event: self._pressed(event.new["what"]), "key")
         bar.param.watch(lambda event: self._shade(event.new), "dark")
         self._sheet.param.watch(lambda event: self._asked(event.new), "asked")
@@ -180,8 +176,9 @@ class Board:
             self._waiting = True
             doc.add_next_tick_callback(self._draw)
 
-    def _went(self, went: dict[str, Any]) -> None:
-        self.view.read(str(went.get("query", "")))
+    def _read(self, query: str) -> None:
+        """Look at what an address says."""
+        self.view.read(query, self._tabs)
 
     def _pressed(self, what: str) -> None:
         if what == "Escape" and self.view.run:

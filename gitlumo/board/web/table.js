@@ -16,7 +16,7 @@ Table.updateOrAddData = function () {
 for (const name of ["setData", "setSorters", "updateOrAddData"]) {
   const act = Table[name];
   Table[name] = function () {
-    if (!this._building && this.tabulator?.initialized) return act.call(this);
+    if (!this._initializing && !this._building && this.tabulator?.initialized) return act.call(this);
     (this.late ??= new Set()).add(name);
     return Promise.resolve();
   };
