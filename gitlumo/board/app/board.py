@@ -144,7 +144,7 @@ class Board:
     def _watch(self) -> None:
         view, bar = self.view, self._bar
         self._filter.param.watch(lambda event: view.param.update(q=event.new), "text")
-        bar.param.watch(lambda event: view.param.update(tab=event.new, run=""), "tab")
+        bar.param.watch(lambda event: view.param.update(tab=event.new["tab"], run=""), "wanted")
         bar.param.watch(lambda event: self._read(str(event.new.get("query", ""))), "went")
         bar.param.watch(lambda event: self._pressed(event.new["what"]), "key")
         bar.param.watch(lambda event: self._shade(event.new), "dark")

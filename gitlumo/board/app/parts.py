@@ -38,7 +38,8 @@ class TopBar(Part):
 
     title = param.String()
     tabs = param.List(doc="Pairs: id, label.")
-    tab = param.String()
+    tab = param.String(doc="What is looked at: the server says so.")
+    wanted = param.Dict(default={}, doc="What somebody wants to look at: tab. By itself it changes nothing here.")
     running = param.Integer()
     sync = param.String(doc="How far the remotes are, in words.")
     trouble = param.String(doc="Why the runs cannot be read; empty: they can.")
