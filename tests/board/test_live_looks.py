@@ -85,7 +85,7 @@ def picture(page, name, folder):
 
 
 def test_a_picture_for_the_documentation(board, visit, tmp_path):
-    page = visit(board.url, height=640)
+    page = visit(board.url, height=760)
     until_drawn(page, [("acc", 5), ("loss", 5), ("test_acc", 6)])
     picture(page, "board-live.png", tmp_path)
 

@@ -276,6 +276,7 @@ class Board:
     def _draw_table(self) -> None:
         context, view = self.context, self.view
         there = self._holder.visible = len(context.frame) > 0  # before its table: one that is built unseen stays empty
+        self._curves.pane.visible = len(context.everything) > 0
         self._nothing.blocks = [] if there else self._why_nothing()
         if not there:
             context.first = ()
