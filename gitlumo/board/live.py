@@ -116,7 +116,7 @@ class Source:
         return self.branch.tips(), [(run, *_stamps(run.info_dir)) for run in runs]
 
     def poll(self) -> bool:
-        """Look whether anything has changed, and if so at what; whether it has."""
+        """Look whether anything has changed, and if so at what, and tell who listens; whether it has."""
         with self._lock:
             before = self.state
             try:
@@ -126,17 +126,17 @@ class Source:
                 self.state = self._look()
             except (LumoError, OSError) as error:
                 self.state = State(before.frame, before.live, str(error))
-            return True
+        for tell in list(self._listeners):
+            tell()
+        return True
 
     def follow(self) -> None:
-        """Poll until :meth:`close`, and tell who listens: what a thread does."""
+        """Poll until :meth:`close`: what a thread does."""
         while not self._stop.wait(POLL_SECONDS):
-            if self.poll():
-                for tell in list(self._listeners):
-                    tell()
+            self.poll()
 
     def listen(self, tell: Callable[[], None]) -> Callable[[], None]:
-        """Have a function called, in another thread, when anything has changed; what is returned ends that."""
+        """Have a function called, in any thread, when anything has changed; what is returned ends that."""
         self._listeners.append(tell)
 
         def leave() -> None:

@@ -286,7 +286,8 @@ def scripts() -> list[str]:
             if file in names:
                 path = os.path.relpath(os.path.join(where, file), dist).replace(os.sep, "/")
                 found.append(f"/static/extensions/panel/bundled/{path}")
-    return [*found, *(f"/static/js/{name}" for name in _BOKEH), "/static/extensions/panel/panel.min.js"]
+    bokeh = [f"/static/js/{name}" for name in _BOKEH]
+    return [*found, *bokeh, "/static/extensions/panel/panel.min.js", "/web/table.js"]
 
 
 def _pages() -> template.Loader:

@@ -8,6 +8,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from tests.backup.emulator import installed
+
 EXAMPLE = Path(__file__).parents[2] / "docs/examples/digits"
 TRAININGS = (
     "--model linear --lr 0.01",
@@ -19,14 +21,22 @@ TRAININGS = (
 )
 
 
-def digits(repo: Path) -> None:
-    """Train some models of the digits example in a repository of its own."""
+SERIOUS = ("serious", "critical")
+
+
+def example(repo: Path) -> None:
+    """The digits example in a repository of its own, nothing trained."""
     subprocess.run(["git", "init", "--quiet", repo], check=True)
     for path in EXAMPLE.iterdir():
         (repo / path.name).write_bytes(path.read_bytes())
     (repo / ".gitignore").write_text("__pycache__/\n*.html\n")
     subprocess.run(["git", "add", "."], cwd=repo, check=True)
     subprocess.run(["git", "commit", "--quiet", "--message", "Train a classifier of digits"], cwd=repo, check=True)
+
+
+def digits(repo: Path) -> None:
+    """Train some models of the digits example in a repository of its own."""
+    example(repo)
     for training in TRAININGS:
         command = ["python", "train.py", "--scan", "demo", "--epochs", "6", *training.split()]
         subprocess.run(command, cwd=repo, capture_output=True, check=False)  # the last one is to fail
@@ -38,6 +48,13 @@ def board(repo: Path, *words: str) -> Path:
     command = [sys.executable, "-m", "gitlumo", "board", "--html", str(path), "--force", *words]
     subprocess.run(command, cwd=repo, check=True, stdout=subprocess.DEVNULL)
     return path
+
+
+def faults(page: Any) -> list[tuple[str, str]]:
+    """What axe-core finds, of the serious kinds: its id, and where."""
+    page.evaluate((installed() / "node_modules/axe-core/axe.min.js").read_text())
+    found = page.evaluate("axe.run(document, { resultTypes: ['violations'] })")["violations"]
+    return [(each["id"], node["html"][:200]) for each in found if each["impact"] in SERIOUS for node in each["nodes"]]
 
 
 def until(page: Any, expression: str, seconds: float = 60.0) -> None:

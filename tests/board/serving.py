@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
+import json
 import os
+import re
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-STARTS_WITHIN = 60.0  # seconds, on a busy machine
+from playwright.sync_api import Error
+
+WITHIN = 60.0  # seconds, on a busy machine
 
 
 class Served:
@@ -61,7 +67,7 @@ class Served:
 
     def ask(self, path: str, method: str = "GET", host: str | None = None, **headers: str) -> http.client.HTTPResponse:
         """One request as it is given; the answer has been read into ``body``."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=STARTS_WITHIN)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=WITHIN)
         connection.putrequest(method, path, skip_host=True, skip_accept_encoding=True)
         connection.putheader("Host", host if host is not None else f"127.0.0.1:{self.port}")
         for name, value in headers.items():
@@ -78,13 +84,25 @@ class Served:
             return next(int(line.split()[1]) / 1024 for line in source if line.startswith("VmRSS"))
 
 
-def wait(page: Any, expression: str, seconds: float = 20.0) -> Any:
-    """Wait until an expression is true in a page, and give its value."""
-    end = time.monotonic() + seconds
-    while not (value := page.evaluate(expression)):
-        assert time.monotonic() < end, f"never true: {expression}"
-        page.wait_for_timeout(30)
-    return value
+def until(true: Callable[[], Any], seconds: float = WITHIN) -> Any:
+    """Wait until what is asked is true, and give it; a page that is being loaded again is asked once more."""
+    end, seen = time.monotonic() + seconds, None
+    while time.monotonic() < end:
+        with contextlib.suppress(Error):
+            if seen := true():
+                return seen
+        time.sleep(0.03)
+    raise AssertionError(f"not within {seconds} s; at last it was {seen!r}")
+
+
+def wait(page: Any, expression: str, seconds: float = WITHIN) -> Any:
+    """Wait until an expression is true in a page, and give its value: a plain one, a view would take seconds."""
+    return until(lambda: page.evaluate(expression), seconds)
+
+
+def holds(page: Any, model: str) -> None:
+    """Wait until a page holds a view of one of bokeh's models."""
+    wait(page, f"!Bokeh.index.query((view) => view.model.type === '{model}').next().done")
 
 
 def names(page: Any) -> list[str]:
@@ -96,14 +114,34 @@ def names(page: Any) -> list[str]:
 def tick(page: Any, *places: int) -> None:
     """Tick runs of the table."""
     for place in places:
-        page.locator(".tabulator-row input[type=checkbox]").nth(place).click()
-        page.wait_for_timeout(150)
+        row = page.locator(".tabulator-row").nth(place)
+        row.locator("input[type=checkbox]").click()
+        row.and_(page.locator(".tabulator-selected")).wait_for()
 
 
 def tab(page: Any, name: str) -> None:
     """Look at something else."""
     page.get_by_role("tab", name=name).click()
     page.locator(f"[role=tab][aria-selected=true]:text-is('{name}')").wait_for()
+
+
+def went(page: Any, query: str) -> None:
+    """Have a page look at what an address says: by the browser's history, without loading it again."""
+    to = json.dumps(f"/?{query}" if query else "/")
+    page.evaluate(f"history.pushState(null, '', {to}); dispatchEvent(new PopStateEvent('popstate'))")
+
+
+def back(page: Any, count: str) -> None:
+    """Have a page look at what a new one looks at.
+
+    By way of a place that differs in what is drawn last, so that it is seen when all of it is drawn.
+    """
+    said = page.get_by_text("no metric is like that")
+    for query, state in (("metrics=none", "visible"), ("", "hidden")):
+        went(page, query)
+        said.wait_for(state=state)
+    page.locator(".filter .count", has_text=re.compile(f"^{count}")).wait_for()
+    page.locator(".tabulator-row:visible").nth(5).wait_for()
 
 
 def drawn(page: Any) -> list[tuple[str, int]]:
@@ -113,12 +151,34 @@ def drawn(page: Any) -> list[tuple[str, int]]:
     return [(title, count) for title, count in page.evaluate(script)]
 
 
-def until_drawn(page: Any, figures: list[tuple[str, int]], seconds: float = 20.0) -> None:
+def until_drawn(page: Any, figures: list[tuple[str, int]], seconds: float = WITHIN) -> None:
     """Wait until these figures of curves are on the page, and no others."""
-    end = time.monotonic() + seconds
-    while (there := drawn(page)) != figures:
-        assert time.monotonic() < end, there
-        page.wait_for_timeout(50)
+    there: list[tuple[str, int]] = []
+
+    def same() -> bool:
+        nonlocal there
+        there = drawn(page)
+        return there == figures
+
+    try:
+        until(same, seconds)
+    except AssertionError:
+        raise AssertionError(there) from None
+
+
+def until_named(page: Any, wanted: Callable[[list[str]], bool], seconds: float = WITHIN) -> list[str]:
+    """Wait until the runs of the table are as wanted; their names."""
+    found: list[str] = []
+
+    def fit() -> bool:
+        found[:] = names(page)
+        return wanted(found)
+
+    try:
+        until(fit, seconds)
+    except AssertionError:
+        raise AssertionError(found) from None
+    return found
 
 
 def points(page: Any) -> int:

@@ -10,9 +10,7 @@ import pytest
 
 from gitlumo import Watcher
 from tests.board.making import TRAININGS
-from tests.board.serving import names, tab, tick, until_drawn, wait
-
-pytestmark = pytest.mark.unsteady
+from tests.board.serving import back, holds, names, tab, tick, until, until_drawn, until_named, wait
 
 
 @pytest.fixture(scope="module")
@@ -33,11 +31,12 @@ def shared(board, visit_once):
 
 @pytest.fixture
 def page(shared):
-    """A page that looks at what a new one looks at: it went there by the browser's history."""
-    shared.evaluate("history.pushState(null, '', '/'); dispatchEvent(new PopStateEvent('popstate'))")
-    shared.locator(".filter .count", has_text=re.compile("^6 runs")).wait_for()
-    shared.locator(".tabulator-row:visible").nth(5).wait_for()
+    back(shared, "6 runs")
     return shared
+
+
+def heads(page):
+    return [each.strip() for each in page.locator(".tabulator-col-title").all_inner_texts() if each.strip()]
 
 
 def text(page, selector=".sheet"):
@@ -46,8 +45,7 @@ def text(page, selector=".sheet"):
 
 def test_table_and_curves(board, page, visit):
     assert len(names(page)) == len(TRAININGS)
-    heads = [each.strip() for each in page.locator(".tabulator-col-title").all_inner_texts() if each.strip()]
-    assert heads == ["name", "state", "start", "took", "acc", "loss", "test_acc", "lr", "model", "seed", "note"]
+    assert heads(page) == ["name", "state", "start", "took", "acc", "loss", "test_acc", "lr", "model", "seed", "note"]
     until_drawn(page, [("acc", 5), ("loss", 5), ("test_acc", 6)])  # neighbours has no loss
     assert "?token" not in page.url
     assert page.locator("#first").count() == 0
@@ -59,9 +57,8 @@ def test_sorting_and_the_address(board, page, visit):
     page.locator(".tabulator-col", has_text="acc").first.click()
     page.wait_for_url("**sort=-metrics.acc")
     again = visit(page.url, context=page.context)
-    again.wait_for_timeout(300)
     best = Watcher(board.repo).load(columns=["test_name", "metrics.acc"]).sort_values("metrics.acc", ascending=False)
-    assert names(again)[:5] == list(best["test_name"])[:5]
+    until_named(again, lambda found: found[:5] == list(best["test_name"])[:5])
 
 
 def test_the_filter_its_suggestions_and_its_errors(board, page, visit):
@@ -80,7 +77,7 @@ def test_the_filter_its_suggestions_and_its_errors(board, page, visit):
     )
     assert f"fatal: {page.locator('.filter pre').inner_text()}" == asked.stderr.rstrip()
     assert asked.stderr.endswith("^\n")
-    assert len(names(page)) == 2  # what was there stays
+    until_named(page, lambda found: len(found) == 2)  # what was there stays
     page.keyboard.press("Control+A")
     page.keyboard.type("nolr > 1")
     page.locator(".filter pre", has_text="no run has a column nolr; did you mean").wait_for()
@@ -113,7 +110,7 @@ def test_settings_of_curves(board, page, visit):
     page.get_by_label("log y").check()
     page.locator("input[data-id=smooth]").fill("0.6")
     wait(page, "location.search.includes('smooth=0.6') && location.search.includes('x=relative')")
-    wait(page, "Bokeh.index.query((view) => view.model.type === 'LogAxis').next().value")
+    holds(page, "LogAxis")
     page.get_by_text("mean ± std by").click()
     page.locator("details[open]").get_by_label("model").check()
     page.locator(".chips", has_text="model=mlp (n=3)").wait_for()
@@ -122,12 +119,12 @@ def test_settings_of_curves(board, page, visit):
 
 def test_parallel_scatter_and_groups(board, page, visit):
     tab(page, "Parallel")
-    wait(page, "Bokeh.index.query((view) => view.model.type === 'MultiLine').next().value")
+    holds(page, "MultiLine")
     tab(page, "Scatter")
     page.locator("select[data-id=sy]").select_option("metrics.test_acc")
     page.locator("select[data-id=sx]").select_option("params.model")
     page.wait_for_url("**sy=metrics.test_acc**")
-    wait(page, "Bokeh.index.query((view) => view.model.type === 'Scatter').next().value")
+    holds(page, "Scatter")
     tab(page, "Groups")
     page.get_by_text("group by").click()
     page.get_by_role("checkbox", name="model").check()
@@ -193,11 +190,10 @@ def test_columns_are_chosen_hidden_and_moved(board, page, visit):
     first, last = (page.locator(".tabulator-col", has_text=name).first.bounding_box() for name in ("state", "took"))
     page.mouse.move(last["x"] + 20, last["y"] + 10)
     page.mouse.down()
-    page.wait_for_timeout(400)  # Tabulator takes a longer press for a move
+    page.locator(".tabulator-moving").first.wait_for()  # Tabulator takes a longer press for a move
     page.mouse.move(first["x"] + 5, first["y"] + 10, steps=8)
     page.mouse.up()
-    moved = [each.strip() for each in page.locator(".tabulator-col-title").all_inner_texts() if each.strip()]
-    assert moved.index("took") < moved.index("state")
+    until(lambda: (found := heads(page)).index("took") < found.index("state"))
 
 
 def test_keys(board, page, visit):
@@ -223,15 +219,21 @@ def test_narrow_dark_and_light(board, visit, dark):
     assert paper == ("rgb(13, 17, 23)" if dark else "rgb(255, 255, 255)")
     page.get_by_role("button", name="light or dark").click()
     wait(page, f"getComputedStyle(document.documentElement).backgroundColor !== '{paper}'")
-    assert len(names(page)) > 2
+    until_named(page, lambda found: len(found) > 2)
 
 
 def test_two_pages_at_once(board, visit):
     one, other = visit(board.url), visit(board.url, dark=True)
     one.locator(".filter input").fill("model = mlp")
     one.locator(".filter .count", has_text="3 of 6").wait_for()
-    one.locator(".tabulator-row").nth(3).wait_for(state="detached")
+    until_named(one, lambda found: len(found) == 3)
     assert len(names(other)) == 6
+    one.locator(".tabulator-cell[tabulator-field=c0]").first.click()
+    one.get_by_label("add a tag").fill("seen")
+    one.keyboard.press("Enter")
+    other.locator(".tabulator-cell", has_text="seen").wait_for()  # what is edited in one is in the other one
+    one.get_by_role("button", name="undo the last edit").click()
+    other.locator(".tabulator-cell", has_text="seen").wait_for(state="detached")
 
 
 def test_an_empty_repository_and_its_first_run(empty_repo, serve, visit):

@@ -7,9 +7,7 @@ from pathlib import Path
 import pytest
 
 from gitlumo import SimpleExperiment
-from tests.board.serving import tab, tick, until_drawn, wait
-
-pytestmark = pytest.mark.unsteady
+from tests.board.serving import holds, tab, tick, until_drawn
 
 SCRIPTS = (
     "<img src=x onerror=\"window.ran='img'\">",
@@ -48,7 +46,7 @@ def hostile(repo, git):
 def test_nothing_that_is_recorded_runs(hostile, serve, visit):
     board = serve(hostile)
     page = visit(board.url)
-    until_drawn_some(page)
+    holds(page, "Figure")
     for box in page.locator(".bk-Figure").all()[:3]:
         box.scroll_into_view_if_needed()
         around = box.bounding_box()
@@ -70,27 +68,27 @@ def test_nothing_that_is_recorded_runs(hostile, serve, visit):
     page.keyboard.press("Escape")
     for name in ("Parallel", "Scatter", "Compare", "Groups", "Bin"):
         tab(page, name)
-        page.wait_for_timeout(400)
-        if name == "Scatter":
-            box = page.locator(".bk-Figure").bounding_box()
+        if name == "Parallel":
+            holds(page, "MultiLine")
+        elif name == "Compare":
+            page.locator("pre.diff:visible").wait_for()
+        elif name == "Scatter":
+            holds(page, "Scatter")
+            box = page.locator(".bk-Figure:visible").bounding_box()
             for i in range(10):
                 page.mouse.move(box["x"] + box["width"] * i / 10, box["y"] + box["height"] * (1 - i / 10))
         assert page.evaluate(NEVER), name
     tab(page, "Runs")
     page.locator(".tabulator-cell[tabulator-field=c0]").first.click()
     page.locator("h2", has_text="images").wait_for()
-    for button in page.locator(".sheet .chips button").all():
+    for button in page.locator(".sheet .chips button").locator("visible=true").all():
         button.click()
-        page.wait_for_timeout(150)
+        page.locator("h2", has_text=button.inner_text()).wait_for()
     assert page.get_by_role("textbox", name="note").input_value() == "\n".join(SCRIPTS)
     for each in page.locator("img").all():
         assert each.get_attribute("src").startswith(("/image/", "data:"))
     assert page.locator(".sheet script, .sheet svg, .sheet iframe").count() == 0
     assert page.evaluate(NEVER)
-
-
-def until_drawn_some(page):
-    wait(page, "Bokeh.index.query((view) => view.model.type === 'Figure').next().value")
 
 
 def test_names_are_shown_as_they_are(repo, serve, visit):

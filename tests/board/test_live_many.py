@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import re
-
 import pytest
 
 from gitlumo import Watcher
-from tests.board.serving import names, tab, wait
-
-pytestmark = pytest.mark.unsteady
+from tests.board.serving import back, holds, tab, until_named, wait
 
 FIRST = "#first tbody td:nth-child(3), #first thead th:nth-child(n + 3)"
 TABLE = ".tabulator-row:nth-child(-n + 12) .tabulator-cell[tabulator-field=c0], .tabulator-col[tabulator-field^=c]"
@@ -31,9 +27,7 @@ def shared(board, visit_once):
 
 @pytest.fixture
 def page(shared):
-    shared.evaluate("history.pushState(null, '', '/'); dispatchEvent(new PopStateEvent('popstate'))")
-    shared.locator(".filter .count", has_text=re.compile("^2000 runs")).wait_for()
-    shared.locator(".tabulator-row:visible").nth(5).wait_for()
+    back(shared, "2000 runs")
     return shared
 
 
@@ -68,7 +62,6 @@ def test_pages_are_sent_one_at_a_time_and_sorting_is_of_all_runs(board, page):
     page.locator(".tabulator-col[tabulator-field=c5]").click()
     page.wait_for_url("**sort=metrics.loss")
     best = frame.sort_values("metrics.loss", kind="stable")["test_name"].iloc[:3]
-    page.locator(".tabulator-page", has_text="First").click()
     for name in best:
         page.locator(".tabulator-row", has_text=name).wait_for()
 
@@ -79,8 +72,7 @@ def test_the_filter_finds_what_the_command_line_finds(board, page):
     wanted = Watcher(board.repo).load(expression, columns=["test_name"])
     page.locator(".filter .count", has_text=f"{len(wanted)} of 2000 runs").wait_for()
     page.locator(".tabulator-row", has_text=wanted["test_name"].iloc[0]).wait_for()
-    wait(page, "!document.querySelector('nothing')")
-    assert set(names(page)) <= set(wanted["test_name"])
+    until_named(page, lambda found: set(found) <= set(wanted["test_name"]))
 
 
 def test_groups_of_all_runs(board, page):
@@ -95,7 +87,7 @@ def test_groups_of_all_runs(board, page):
 
 def test_all_runs_at_once_in_pictures(board, page):
     tab(page, "Parallel")
-    wait(page, "Bokeh.index.query((v) => v.model.type === 'MultiLine').next().value")
+    holds(page, "MultiLine")
     tab(page, "Scatter")
     length = "Bokeh.index.query((v) => v.model.type === 'Scatter').next().value?.parent.model.data_source.get_length()"
     assert wait(page, length) == 2000

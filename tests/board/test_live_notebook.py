@@ -18,7 +18,7 @@ from tests.board.serving import environment, until_drawn
 with warnings.catch_warnings(action="ignore"):
     import nbclient
     import nbformat
-pytestmark = [pytest.mark.unsteady, pytest.mark.filterwarnings("ignore")]  # jupyter has warnings of its own
+pytestmark = pytest.mark.filterwarnings("ignore")  # jupyter has warnings of its own
 
 CELLS = (
     "import gitlumo; w = gitlumo.Watcher(); df = w.load(); df['score'] = df['metrics.acc'] * 2",
@@ -34,7 +34,12 @@ def how_many(df):
     return f'there are {len(df)} <b>rows</b>'
 def broken(df):
     return df['no such column']
-w.panel(df, widgets=[how_many, broken], port=0, open_browser=False)
+def undrawable(df):
+    from matplotlib.figure import Figure
+    figure = Figure()
+    figure.subplots().set_title(r'$\\frac{$')
+    return figure
+w.panel(df, widgets=[how_many, broken, undrawable], port=0, open_browser=False)
 """
 
 
@@ -62,7 +67,7 @@ def test_a_script_serves_it(runs, visit):
     (runs / "show.py").write_text(SCRIPT)
     command = [sys.executable, "show.py"]
     process = subprocess.Popen(command, cwd=runs, stdout=subprocess.PIPE, text=True, env=environment())
-    url = re.search(r"http://127\\.0\\.0\\.1:\\d+/\\?token=\\w+", process.stdout.readline())[0]
+    url = re.search(r"http://127\.0\.0\.1:\d+/\?token=\w+", process.stdout.readline())[0]
     page = visit(url)
     assert page.locator(".tabulator-col", has_text="score").count() == 1
     page.locator(".tabulator-row", has_text="7.5").wait_for()  # a row that is no run
@@ -73,6 +78,10 @@ def test_a_script_serves_it(runs, visit):
     page.get_by_text("there are 1 <b>rows</b>").wait_for()
     page.get_by_role("tab", name="broken").click()
     page.get_by_text("broken failed:").wait_for()
+    page.get_by_role("tab", name="undrawable").click()
+    page.get_by_text("undrawable failed:").wait_for()
+    page.get_by_role("tab", name="how many").click()
+    page.get_by_text("there are 1 <b>rows</b>").wait_for()
     with pytest.raises(urllib.error.HTTPError, match="403"):
         urllib.request.urlopen(url.partition("?")[0])
     process.terminate()

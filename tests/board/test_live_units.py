@@ -124,10 +124,11 @@ def test_an_address_says_all_that_is_looked_at():
     assert view.query() == ""
     view.param.update(q="lr < 0.1 & é", picked=["a", "b"], smooth=0.6, logy=True, x="time", sort=["-metrics.acc"])
     other = View()
-    other.read(view.query())
+    tabs = {"runs", "scatter"}
+    other.read(view.query(), tabs)
     for name in View.param:
         assert name == "name" or getattr(other, name) == getattr(view, name)
-    other.read("x=never&smooth=7&logy=2&tab=runs&nonsense=1&runs=&smooth=nan")
+    other.read("x=never&smooth=7&logy=2&tab=runs&nonsense=1&runs=&smooth=nan&view=nonsense", tabs)
     assert other.query() == ""
 
 

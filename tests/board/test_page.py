@@ -11,12 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.backup.emulator import installed
-from tests.board.making import TRAININGS, board, digits, until
+from tests.board.making import TRAININGS, board, digits, faults, until
 
 PICTURES = os.environ.get("GITLUMO_PICTURES")
 PICTURES = os.path.abspath(PICTURES) if PICTURES else None
-SERIOUS = ("serious", "critical")
 
 
 @pytest.fixture(scope="module")
@@ -47,13 +45,6 @@ def drawn(page):
     until(page, "document.querySelectorAll('#charts figure, #charts .empty').length")
     page.wait_for_timeout(100)
     return page.locator("#charts figcaption span:first-child").all_inner_texts()
-
-
-def faults(page):
-    """What axe-core finds, of the serious kinds."""
-    page.evaluate((installed() / "node_modules/axe-core/axe.min.js").read_text())
-    found = page.evaluate("axe.run(document, { resultTypes: ['violations'] })")
-    return [(each["id"], each["nodes"][0]["html"][:200]) for each in found["violations"] if each["impact"] in SERIOUS]
 
 
 def test_the_table(page_file, opened):

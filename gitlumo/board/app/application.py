@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from gitlumo.board.serving import Image
 
 APP = "/app"
+DIST = "/static/extensions/panel/"
 
 pn.extension("tabulator")
 silence(EMPTY_LAYOUT)
@@ -61,6 +62,7 @@ def application(source: Source | FrameSource, title: str, widgets: Sequence[Widg
 
     def make() -> Any:
         doc, given = pn.state.curdoc, pn.state.session_args
+        doc.template_variables["dist_url"] = DIST  # where panel's style sheets are, now and of what comes later
         dark = given.get("dark", [b"0"])[-1] == b"1"
         query = given.get("query", [b""])[-1].decode("utf-8", "replace")
         board = Board(source, query=query, dark=dark, doc=doc, title=title, widgets=widgets)

@@ -64,12 +64,11 @@ class Board:
         self.source = source
         self._doc, self._waiting, self._stale = doc, False, False
         served = doc is not None
-        self.view = View()
-        self.view.read(query)
         self._widgets = {f"own {i}": widget for i, widget in enumerate(widgets)}
         tabs = [*TABS, *((id, _name_of(widget)) for id, widget in self._widgets.items())]
-        if self.view.tab not in dict(tabs):
-            self.view.tab = RUNS
+        self._tabs = frozenset(id for id, _ in tabs)
+        self.view = View()
+        self._read(query)
         self._bar = TopBar(title=title, tabs=[list(tab) for tab in tabs], tab=self.view.tab, dark=dark, served=served)
         self._filter = FilterBox(text=self.view.q)
         self._raw = pd.DataFrame()
@@ -78,7 +77,7 @@ class Board:
         self._file = ""
         self._done: Block | None = None
         self._state: Any = None
-        self._columns_for: Any = None
+        self._selected: set[str] | None = None  # by the last expression that meant something; None: all
         self._columns: list[tabling.Column] = []
         self._look()
         self._table = self._new_table()
@@ -105,17 +104,14 @@ class Board:
             self._state, self._raw = state, state.frame
             context.everything, context.live = by_uid(state.frame), state.live
             self._filter.names = _names(context.names)
-        wanted = context.everything
-        if self.view.q.strip():
-            try:
-                uids = self.source.select(self.view.q)
-                wanted = wanted[wanted.index.isin(uids)]
-                self._filter.error = ""
-            except LumoError as error:
-                self._filter.error = str(error)
-                wanted = wanted if not len(context.frame) else wanted[wanted.index.isin(context.frame.index)]
-        else:
-            self._filter.error = ""
+        wanted, said = context.everything, ""
+        try:
+            self._selected = self.source.select(self.view.q) if self.view.q.strip() else None
+        except LumoError as error:
+            said = str(error)
+        self._filter.error = said
+        if self._selected is not None:
+            wanted = wanted[wanted.index.isin(self._selected)]
         if "deprecated" in wanted and "deprecated" not in self.view.q:
             wanted = wanted[~wanted["deprecated"].fillna(False).to_numpy(dtype=bool)]
         context.frame = wanted
@@ -126,13 +122,11 @@ class Board:
         self._bar.param.update(running=len(context.live), sync=self.source.sync(), trouble=state.trouble)
 
     def _shown_columns(self) -> list[tabling.Column]:
-        """The table's columns; they stay as they are while runs only go on."""
-        frame, chosen = self.context.frame, self.view.columns
-        made_for = (self.view.q, tuple(chosen), tuple(frame.columns), len(frame) > 0)
-        if made_for != self._columns_for:
-            self._columns_for = made_for
-            rows = frame.head(tabling.LOOKED_AT).to_dict("records")
-            self._columns = tabling.named(rows, chosen) if chosen else tabling.columns_of(rows, self.context.own)
+        """The table's columns; while they are the same ones they stay as wide as they are."""
+        rows, chosen = self.context.frame.head(tabling.LOOKED_AT).to_dict("records"), self.view.columns
+        wanted = tabling.named(rows, chosen) if chosen else tabling.columns_of(rows, self.context.own)
+        if [column.name for column in wanted] != [column.name for column in self._columns]:
+            self._columns = wanted
         return self._columns
 
     def _new_table(self) -> RunsTable:
@@ -150,8 +144,8 @@ class Board:
     def _watch(self) -> None:
         view, bar = self.view, self._bar
         self._filter.param.watch(lambda event: view.param.update(q=event.new), "text")
-        bar.param.watch(lambda event: view.param.update(tab=event.new, run=""), "tab")
-        bar.param.watch(lambda event: self._went(event.new), "went")
+        bar.param.watch(lambda event: view.param.update(tab=event.new["tab"], run=""), "wanted")
+        bar.param.watch(lambda event: self._read(str(event.new.get("query", ""))), "went")
         bar.param.watch(lambda event: self._pressed(event.new["what"]), "key")
         bar.param.watch(lambda event: self._shade(event.new), "dark")
         self._sheet.param.watch(lambda event: self._asked(event.new), "asked")
@@ -182,8 +176,9 @@ class Board:
             self._waiting = True
             doc.add_next_tick_callback(self._draw)
 
-    def _went(self, went: dict[str, Any]) -> None:
-        self.view.read(str(went.get("query", "")))
+    def _read(self, query: str) -> None:
+        """Look at what an address says."""
+        self.view.read(query, self._tabs)
 
     def _pressed(self, what: str) -> None:
         if what == "Escape" and self.view.run:
@@ -263,15 +258,29 @@ class Board:
         fields, values, picture, blocks = self._content()
         if self._form.fields != fields or self._form.values != values:
             self._form.param.update(fields=fields, values=values)
-        if picture is None:
-            if self._picture.objects:
-                self._picture.objects = []
-        else:
-            self._picture.objects = [picture]
+        if picture is not None or self._picture.objects:
+            blocks = self._show_picture(picture) or blocks
         self._sheet.blocks = blocks
+
+    def _show_picture(self, picture: Any) -> list[Block]:
+        """Put a picture in its place; one of the user's own may fail only now: a sheet that says so, else nothing."""
+        try:
+            self._picture.objects = [] if picture is None else [picture]
+        except Exception as error:
+            if self.view.tab not in self._widgets:
+                raise
+            self._picture.objects = []
+            return _failed(self._widgets[self.view.tab], error)
+        return []
 
     def _draw_table(self) -> None:
         context, view = self.context, self.view
+        there = self._holder.visible = len(context.frame) > 0  # before its table: one that is built unseen stays empty
+        self._curves.pane.visible = len(context.everything) > 0
+        self._nothing.blocks = [] if there else self._why_nothing()
+        if not there:
+            context.first = ()
+            return
         columns = self._shown_columns()
         names = [[name, tabling.title_of(name)] for name in context.names]
         fields = [{"id": "columns", "label": "columns", "kind": "many", "options": names}]
@@ -280,11 +289,13 @@ class Board:
         sorters = _sorters(view.sort, columns)
         if self._table.sorters != sorters:
             self._table.sorters = sorters
-        self._table.renew(context.frame, columns)
-        self._table.pick(view.picked)
+        if columns == self._table.shown:
+            self._table.renew(context.frame)
+            self._table.pick(view.picked)
+        else:
+            self._table = self._new_table()
+            self._holder.objects = [self._table]
         context.first = self._table.first(40)
-        self._nothing.blocks = [] if len(context.frame) else self._why_nothing()
-        self._holder.visible = len(context.frame) > 0
 
     def _why_nothing(self) -> list[Block]:
         if not len(self.context.everything):
@@ -334,8 +345,12 @@ class Board:
                 return None, [{"kind": "text", "text": made}]
             return pn.panel(made), []
         except Exception as error:
-            where = traceback.format_exception(error)[-3:]
-            return None, failed(f"{_name_of(widget)} failed:\n{''.join(where)}")
+            return None, _failed(widget, error)
+
+
+def _failed(widget: Widget, error: Exception) -> list[Block]:
+    where = traceback.format_exception(error)[-3:]
+    return failed(f"{_name_of(widget)} failed:\n{''.join(where)}")
 
 
 def _name_of(widget: Widget) -> str:

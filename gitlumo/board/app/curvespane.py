@@ -53,6 +53,7 @@ class CurvesPane:
         self.pane = pn.Column(self._form, self._legend, self._grid, sizing_mode="stretch_width", margin=0)
         self._plots: dict[str, Plot] = {}
         self._drawn: dict[str, Drawn] = {}
+        self._live: frozenset[str] = frozenset()
         self._made_for: Any = None
         self._zooming: Any = None
         self._form.on_choice(self._set)
@@ -84,7 +85,7 @@ class CurvesPane:
 
     def show(self) -> None:
         """Draw what the view says; only what differs from what is there is sent."""
-        view = self._context.view
+        view, self._live = self._context.view, self._context.live
         drawn, curves = self._chosen(), {}
         for each in drawn:
             for uid in each.uids:
@@ -214,13 +215,16 @@ class CurvesPane:
 
     def grow(self) -> None:
         """Add to the curves what has come; no more than that is sent."""
-        view = self._context.view
+        view, live, before = self._context.view, self._context.live, self._live
+        self._live = live
+        drawn = {each.key: each for each in self._chosen()}
+        moved = live | before  # what has ended has its last points now
+        if drawn != self._drawn or (view.over and any(uid in moved for each in drawn.values() for uid in each.uids)):
+            self.show()
         if view.over:
-            if any(uid in self._context.live for each in self._drawn.values() for uid in each.uids):
-                self.show()
             return
         for uid in self._drawn:
-            if uid not in self._context.live:
+            if uid not in moved:
                 continue
             try:
                 curves = self._context.source.curves(uid)

@@ -38,7 +38,8 @@ class TopBar(Part):
 
     title = param.String()
     tabs = param.List(doc="Pairs: id, label.")
-    tab = param.String()
+    tab = param.String(doc="What is looked at: the server says so.")
+    wanted = param.Dict(default={}, doc="What somebody wants to look at: tab. By itself it changes nothing here.")
     running = param.Integer()
     sync = param.String(doc="How far the remotes are, in words.")
     trouble = param.String(doc="Why the runs cannot be read; empty: they can.")
@@ -73,17 +74,16 @@ class Settings(Part):
     fields = param.List()
     values = param.Dict(default={}, doc="What is set now, by id.")
     chosen = param.Dict(default={}, doc="What somebody has set, by id: the value, and the how manieth it was.")
+    answered = param.Integer(doc="The how manieth of these has been heard last.")
 
     _esm = _script("form.js")
 
     def on_choice(self, act: Callable[[dict[str, Any]], Any]) -> None:
         """Have a function called with what is set, by id."""
-        seen = 0
 
         def told(event: Any) -> None:
-            nonlocal seen
-            fresh = {id: value for id, (value, number) in event.new.items() if number > seen}
-            seen = max([seen, *(number for _, number in event.new.values())])
+            fresh = {id: value for id, (value, number) in event.new.items() if number > self.answered}
+            self.answered = max([self.answered, *(number for _, number in event.new.values())])
             act(fresh)
 
         self.param.watch(told, "chosen")

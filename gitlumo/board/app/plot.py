@@ -71,9 +71,10 @@ class Plot:
     """
 
     def __init__(self, title: str, x_range: Range | None, dark: bool, x: str, *, logx: bool, logy: bool):
+        self._title = looks.plain(title)
         self.figure = new_figure(
             dark,
-            title=looks.plain(title),
+            title=self._title,
             height=230,
             min_width=260,
             styles={"flex": "1 1 340px", "max-width": "640px"},
@@ -102,6 +103,12 @@ class Plot:
             line = self.lines[key] = self._line(key, label, colour, series, smooth)
         line.series = series
         self._fill(line, smooth)
+        self._name()
+
+    def _name(self) -> None:
+        """Say so where there is nothing to see."""
+        seen = any(np.isfinite(line.series.y).any() for line in self.lines.values())
+        self.figure.title.text = self._title if seen else f"{self._title}: no finite value"
 
     def _line(self, key: str, label: str, colour: str, series: Series, smooth: float) -> Line:
         line = Line(ColumnDataSource({"x": [], "y": []}), series)
@@ -153,6 +160,7 @@ class Plot:
         x, y = series.x[there:], series.y[there:]
         if not len(x):
             return
+        self._name()
         if len(line.source.data["x"]) + len(x) > _FULL:
             self._fill(line, smooth)
             return

@@ -17,6 +17,7 @@ from gitlumo.store import columns
 
 MOST = 5000  # runs that are drawn
 _TICKS = 6
+_APART = 0.04  # of an axis: two marks
 _FIELDS = ("took", "start")
 
 
@@ -97,7 +98,7 @@ def parallel(context: Context) -> Any:
         low, high = (np.nanmin(values), np.nanmax(values)) if np.isfinite(values).any() else (0.0, 1.0)
         span = high - low or 1.0
         rows.append((values - low) / span if high > low else np.where(np.isfinite(values), 0.5, np.nan))
-        ticks.append(_ticks(name, float(low), float(high), levels))
+        ticks.append(_ticks(name, values, float(low), float(high), levels))
     fig = new_figure(context.dark, tools="save", height=460, x_range=(-0.3, len(axes) - 0.5), y_range=(-0.08, 1.12))
     fig.xgrid.grid_line_color = fig.ygrid.grid_line_color = None
     fig.xaxis.visible = fig.yaxis.visible = False
@@ -110,7 +111,8 @@ def parallel(context: Context) -> Any:
     for i, (name, marks) in enumerate(zip(axes, ticks, strict=True)):
         fig.segment([i], [0], [i], [1], color=shades["quiet"], line_width=1)
         title = looks.plain(_short(tabling.title_of(name)))
-        fig.text([i], [1.05], [title], text_color=shades["text"], text_align="center", text_font_size="12px")
+        align = "left" if i == 0 else "center"  # the first one would be cut off in a narrow window
+        fig.text([i], [1.05], [title], text_color=shades["text"], text_align=align, text_font_size="12px")
         places, texts = [place for place, _ in marks], [looks.plain(_short(text)) for _, text in marks]
         fig.text(
             [i] * len(marks), places, texts, x_offset=5, text_color=shades["quiet"], text_font_size="10px",
@@ -123,18 +125,25 @@ def default_axes(context: Context) -> list[str]:
     """Parameters that differ, then the first metrics."""
     frame, names = context.frame, choices(context)
     params = [name for name in names if name.startswith(columns.PARAMS) and name in frame]
-    differing = [name for name in params if len({tabling.cell(name, v) for v in frame[name].head(200).tolist()}) > 1]
+    held = {name: {tabling.cell(name, value) for value in frame[name].head(200).tolist()} - {""} for name in params}
+    differing = [name for name in params if len(held[name]) > 1]
     metrics = [name for name in names if name.startswith(columns.METRICS) and not columns.base_of(name)]
     return [*differing[:6], *[name for name in metrics if name in frame][:2]]
 
 
-def _ticks(name: str, low: float, high: float, levels: list[str] | None) -> list[tuple[float, str]]:
+def _ticks(
+    name: str, values: np.ndarray[Any, Any], low: float, high: float, levels: list[str] | None
+) -> list[tuple[float, str]]:
+    """Where marks stand on an axis, from 0 to 1: at its values where they are few and far from each other."""
     if levels is not None:
         step = max(1, len(levels) // _TICKS)
         most = max(1, len(levels) - 1)
         return [(i / most if len(levels) > 1 else 0.5, text) for i, text in enumerate(levels)][::step]
     if low == high:
         return [(0.5, _number(name, low))]
+    few = np.unique(values[np.isfinite(values)])
+    if len(few) <= _TICKS + 1 and np.diff(few).min() > _APART * (high - low):
+        return [(float(value - low) / (high - low), _number(name, float(value))) for value in few]
     return [(i / _TICKS, _number(name, low + (high - low) * i / _TICKS)) for i in range(_TICKS + 1)]
 
 
@@ -145,7 +154,7 @@ def _number(name: str, value: float) -> str:
 def _marks(context: Context, frame: pd.DataFrame) -> dict[str, list[Any]]:
     colours = palette.DARK if context.dark else palette.LIGHT
     picked = set(context.view.picked)
-    strong, weak = (1.0, 0.15) if picked else (0.75, 0.75)
+    strong, weak = (1.0, 0.25) if picked else (0.75, 0.75)
     if len(frame) > 200 and not picked:
         strong = weak = 0.35 if len(frame) <= 1000 else 0.15
     return {

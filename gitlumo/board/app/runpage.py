@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import quote
 
 from gitlumo import describing, sparkline, wording
 from gitlumo.board import facts, palette
@@ -135,7 +136,7 @@ def _metrics(context: Context, uid: str, found: Found) -> Iterator[Block]:
 def _images(context: Context, uid: str, found: Found, images: Any) -> Iterator[Block]:
     items: list[dict[str, str]] = []
     for each in images:
-        source = f"/image/{uid}/{each['path']}" if context.served else ""
+        source = f"/image/{uid}/{quote(each['path'])}" if context.served else ""
         if not source and len(items) < _INLINE_MOST:
             data = found.record.read(each["path"]) or b""
             kind = ENDINGS[each["path"].rpartition(".")[2]]

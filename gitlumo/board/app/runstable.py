@@ -69,16 +69,11 @@ class RunsTable(Tabulator):
             **more,
         )
 
-    def renew(self, frame: pd.DataFrame, columns: Sequence[Column] | None = None) -> None:
+    def renew(self, frame: pd.DataFrame) -> None:
         """Show other runs, or the same as they are now: then only cells that differ are sent."""
-        columns = list(columns) if columns is not None else self.shown
-        fresh = _plain(frame, columns)
+        fresh = _plain(frame, self.shown)
         picked = self.picked
-        if columns != self.shown:
-            with param.parameterized.batch_call_watchers(self):
-                self.shown = columns
-                self.param.update(value=fresh, **_looks(columns))
-        elif not self._patched(fresh):
+        if not self._patched(fresh):
             self.value = fresh
         self.pick(picked)
 

@@ -8,7 +8,6 @@ from typing import Any
 from bokeh.application import Application
 from bokeh.server.tornado import BokehTornado
 from bokeh.server.views.session_handler import SessionHandler
-from panel.io.resources import patch_model_css
 from tornado.httputil import HTTPServerRequest
 from tornado.ioloop import IOLoop
 
@@ -30,8 +29,6 @@ class Opener:
         context = self.router._applications[APP]
         handler = SessionHandler(self.router, request, application_context=context, bokeh_websocket_path=f"{APP}/ws")
         session = await handler.get_session()
-        for root in session.document.roots:
-            patch_model_css(root, dist_url="static/extensions/panel/")
         return {"token": session.token, "root_ids": [root.id for root in session.document.roots]}
 
 

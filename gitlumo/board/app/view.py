@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from typing import Any
 from urllib.parse import parse_qs, urlencode
 
@@ -47,8 +48,13 @@ class View(param.Parameterized):
                 pairs.append((shown, {True: "1", False: "0"}.get(value, value) if isinstance(value, bool) else value))
         return urlencode(pairs)
 
-    def read(self, query: str) -> None:
-        """Become what an address says; what makes no sense in it is passed over."""
+    def read(self, query: str, tabs: Container[str]) -> None:
+        """Become what an address says; what makes no sense in it is passed over.
+
+        Args:
+            query: What stands behind the question mark.
+            tabs: Which there are.
+        """
         given = parse_qs(query, keep_blank_values=True, max_num_fields=_MOST)
         found: dict[str, Any] = {}
         for name, default in _defaults():
@@ -58,6 +64,8 @@ class View(param.Parameterized):
                 self.param[name]._validate(found[name])
             except ValueError:
                 found[name] = default
+        if found["tab"] not in tabs:
+            found["tab"] = View.param["tab"].default
         self.param.update(**found)
 
 

@@ -3,6 +3,7 @@ const KEYS = {
   "/": "the filter", j: "the next run", k: "the one before", x: "tick it", Enter: "open it", c: "compare what is ticked",
   Escape: "back", "1 … 9": "what there is to look at", "?": "these keys",
 };
+const TYPED = "textarea, select, input:not([type=checkbox], [type=radio], [type=range])";
 
 export function render({ model, el }) {
   const bar = document.createElement("div");
@@ -21,14 +22,17 @@ export function render({ model, el }) {
   nav.setAttribute("role", "tablist");
   bar.append(name, nav, space, live, sync, ...(model.served ? [shade] : []), trouble);
 
+  let at = model.tab;  // what is looked at, as soon as somebody wants it
+  const want = (id) => { at = id; draw(); model.wanted = { tab: id, n: Date.now() + Math.random() }; };
+
   function draw() {
     name.textContent = model.title;
     nav.replaceChildren(...model.tabs.map(([id, label]) => {
       const tab = node("button");
       tab.textContent = label;
       tab.setAttribute("role", "tab");
-      tab.setAttribute("aria-selected", String(id === model.tab));
-      tab.onclick = () => { model.tab = id; };
+      tab.setAttribute("aria-selected", String(id === at));
+      tab.onclick = () => want(id);
       return tab;
     }));
     live.hidden = !model.running;
@@ -37,7 +41,8 @@ export function render({ model, el }) {
     trouble.textContent = model.trouble;
     trouble.hidden = !model.trouble;
   }
-  for (const each of ["title", "tabs", "tab", "running", "sync", "trouble"]) model.on(each, draw);
+  for (const each of ["title", "tabs", "running", "sync", "trouble"]) model.on(each, draw);
+  model.on("tab", () => { at = model.tab; draw(); });
   draw();
 
   const help = node("dialog"), keys = node("dl");
@@ -61,13 +66,13 @@ export function render({ model, el }) {
     addEventListener("popstate", went);
     const key = (event) => {
       const at = event.composedPath()[0];
-      const types = at instanceof HTMLElement && (at.isContentEditable || /^(INPUT|TEXTAREA|SELECT)$/.test(at.tagName));
+      const types = at instanceof HTMLElement && (at.isContentEditable || at.matches(TYPED));
       if (help.open) { help.close(); return; }
       if (event.ctrlKey || event.metaKey || event.altKey) return;
       if (types && event.key !== "Escape") return;
       if (event.key === "Enter" && at instanceof HTMLElement && /^(BUTTON|A|SUMMARY)$/.test(at.tagName)) return;
       const number = Number(event.key);
-      if (number >= 1 && number <= model.tabs.length) { model.tab = model.tabs[number - 1][0]; return; }
+      if (number >= 1 && number <= model.tabs.length) { want(model.tabs[number - 1][0]); return; }
       if (!(event.key in KEYS)) return;
       if (types) { at.blur(); return; }
       if (event.key === "/") { dispatchEvent(new CustomEvent("gitlumo-filter")); event.preventDefault(); }

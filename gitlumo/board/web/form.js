@@ -5,10 +5,14 @@ export function render({ model, el }) {
   const form = node("div", "form");
   el.append(form);
   const shown = new Map();  // id of a field: how it takes a value
-  let drawn = "", count = 0;
+  let drawn = "";
 
   // All that was ever set, each with its number: of two in one moment the server may see the last state only.
-  const put = (id, value) => { model.chosen = { ...model.chosen, [id]: [value, ++count] }; };
+  const number = (id) => model.chosen[id]?.[1] ?? 0;
+  const put = (id, value) => {
+    const next = 1 + Math.max(0, ...Object.keys(model.chosen).map(number));
+    model.chosen = { ...model.chosen, [id]: [value, next] };
+  };
 
   function draw() {
     const now = JSON.stringify(model.fields);
@@ -22,7 +26,7 @@ export function render({ model, el }) {
         return made;
       }));
     }
-    for (const [id, take] of shown) take(model.values[id]);
+    for (const [id, take] of shown) if (number(id) <= model.answered) take(model.values[id]);  // else it is older
   }
   model.on("fields", draw);
   model.on("values", draw);

@@ -62,6 +62,7 @@ async function begin() {
     board.append(place);
     roots[id] = place.id;
   }
+  Bokeh.set_log_level("error");  // of figures whose values are all NaN it would warn
   importShim.addImportMap = () => {};  // panel adds an empty one for each part, of which the console would warn
   await Bokeh.embed.embed_items({}, [{ token: session.token, roots, root_ids: session.root_ids }], "/app");
   const until = performance.now() + LATEST;

@@ -29,6 +29,12 @@ function node(tag, name, said) {
   return made;
 }
 
+// What is wider than the page can be moved by keys, too.
+function scrolls(made) {
+  made.tabIndex = 0;
+  return made;
+}
+
 // A cell is a text, or { text, dot, act, arg, href, look }.
 function cell(value, ask) {
   if (value === null || typeof value !== "object") return document.createTextNode(value ?? "");
@@ -55,9 +61,9 @@ const KINDS = {
   },
   heading: (block) => node("h2", "", block.text),
   text: (block) => node("p", block.look ?? "", block.text),
-  code: (block) => node("pre", block.look ?? "", block.text),
+  code: (block) => scrolls(node("pre", block.look ?? "", block.text)),
   diff(block) {
-    const made = node("pre", "diff");
+    const made = scrolls(node("pre", "diff"));
     for (const line of block.text.split("\n")) {
       const kind = /^(diff|\+\+\+|---|index) /.test(line) ? "file" : line.startsWith("@@") ? "hunk"
         : line.startsWith("+") ? "plus" : line.startsWith("-") ? "minus" : "";
@@ -75,9 +81,8 @@ const KINDS = {
     return made;
   },
   table(block, ask) {
-    const made = node("div", "scroll"), table = node("table"), head = node("tr"), body = node("tbody");
+    const made = scrolls(node("div", "scroll")), table = node("table"), head = node("tr"), body = node("tbody");
     const numeric = new Set(block.numeric ?? []);
-    made.tabIndex = 0;
     block.heads.forEach((text, i) => {
       const each = node("th", numeric.has(i) ? "number" : "");
       each.scope = "col";
