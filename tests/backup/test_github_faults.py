@@ -1,7 +1,7 @@
 """Whatever goes wrong at whichever request: a run is backed up once, or not at all and it is said; the next call mends.
 
-Ordinarily each request of each deed meets two faults, and the one that makes an issue each of them; in the soak, with
-enough rounds, each request meets each.
+Ordinarily each request of each deed (of the long ones every other) meets two faults, and the one that makes an issue
+each of them; in the soak, with enough rounds, each request meets each.
 """
 
 from __future__ import annotations
