@@ -12,7 +12,7 @@ from gitlumo import SimpleExperiment
 from tests.board.serving import holds, tab, tick, until_drawn
 
 ROUNDS = int(os.environ.get("GITLUMO_SOAK_ROUNDS", "20"))
-WARM = 10  # rounds until all that is imported, and kept for later, is there
+WARM = 20  # rounds until all that is imported, and kept for later, is there
 GROWTH = 0.25  # MB a round
 
 
