@@ -335,7 +335,8 @@ class Experiment(Sharing):
 
     def _end_by(self, error: BaseException | None) -> None:
         error = signals.cause(error)
-        error = None if isinstance(error, GeneratorExit) else error
+        if isinstance(error, GeneratorExit) and not exits.is_left_by_an_exception():
+            error = None
         if error is not None and not isinstance(error, SystemExit):
             self._run_hooks("on_exception", error)
         self.end(exits.code_of(error))
