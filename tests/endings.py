@@ -40,7 +40,10 @@ def wait():
 """
 WITH = "exp = new()\nwith exp:\n    log(1, 2, 3); exp.dump_note('noted'); "
 START = "exp = new().start(); log(1, 2, 3); exp.dump_note('noted')\n"
-GENERATOR = "exp = new()\ndef train():\n    with exp:\n        log(1, 2, 3); exp.dump_note('noted')\n        while True: yield\n"
+GENERATOR = (
+    "exp = new()\ndef train():\n    with exp:\n"
+    "        log(1, 2, 3); exp.dump_note('noted')\n        while True: yield\n"
+)
 INTERRUPT = "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
 
 
