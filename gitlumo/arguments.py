@@ -83,7 +83,7 @@ def text_bytes(key: str, text: object) -> bytes:
 
 
 def check_tags(tags: Iterable[object]) -> None:
-    """See that tags are words.
+    """See that new tags are words, and no options where they are typed.
 
     Raises:
         InvalidValue: If not.
@@ -91,6 +91,8 @@ def check_tags(tags: Iterable[object]) -> None:
     for tag in tags:
         if not isinstance(tag, str) or not tag.strip() or not tag.isprintable():
             raise InvalidValue(f"a tag is a word, not {tag!r}")
+        if tag.startswith("-"):
+            raise InvalidValue(f"tag {tag!r}: it must not begin with '-'")
 
 
 def appended(key: str, old: Any, new: values.Json) -> values.Json:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from gitlumo import ids, machine, values
-from gitlumo.config import Settings, read_settings
+from gitlumo.config import RECORDING, Settings, read_settings
 from gitlumo.errors import LumoError, StateError
 from gitlumo.git.repository import Repository, load_engines, open_repository
 from gitlumo.store import journal, layout, register
@@ -86,6 +86,7 @@ def begin(
         NotARepository: Outside a git repository.
         NoSuchRun: If no run, or more than one, is meant by ``resume``.
         StateError: If the test_name is taken, or the run that is to go on has a living owner.
+        UsageError: If a setting that matters to a recording makes no sense.
         LumoError: If the git folder cannot be written. No trace is left then.
     """
     # The engines take 80 ms to import; they do so while git is looking at the repository.
@@ -93,6 +94,7 @@ def begin(
     imports.start()
     repository = open_repository(repo)
     settings = read_settings(repository.config)
+    settings.check(RECORDING)
     imports.join()
     from gitlumo.store.ledger import Ledger
 

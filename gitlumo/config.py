@@ -4,66 +4,161 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
 
 from gitlumo.errors import UsageError
 
+BRANCH = "lumo_experiments"
 _UNITS = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3}
 _TRUE = frozenset({"true", "yes", "on", "1"})
 _FALSE = frozenset({"false", "no", "off", "0", ""})
 _LONGEST = 86400.0  # seconds between two pushes, two samples
 
 
-class Settings(NamedTuple):
-    """One repository's settings; sizes in bytes, times in seconds.
+class Settings:
+    """One repository's settings, each read when it is asked for; sizes in bytes, times in seconds.
 
-    Attributes:
-        branch: The ledger's branch, without ``refs/heads/``.
-        info_root: Where runs keep their info_dir; None: ``<git common dir>/lumo/info``.
-        blob_root: Where runs keep checkpoints and other large files; None: ``<git common dir>/lumo/blob``.
-        cache_root: Where runs keep what may be deleted; None: the user's cache folder.
-        hostname: ``plain``, ``hash`` or ``off``.
-        env: Names of environment variables to record.
-        snapshot: Whether to record the code.
-        snapshot_max_file: Untracked files over this size stay out of snapshots, files below info_dir out of the ledger.
-        snapshot_max_total: Untracked files together.
-        snapshot_timeout: How long looking at the work tree may take.
-        snapshot_exclude: Patterns (as in .gitignore, matched against names and paths) of untracked files to leave out.
-        hooks: Whether each ``git push`` shares the runs, too.
-        remote: With whom runs are shared unless a remote is named; None: ``origin``, or the only one that there is.
-        auto_push: How often a running run is pushed; None: not before somebody does.
-        system_metrics: How often a run records the load of its machine; None: never.
-        github_repo: Which repository's issues hold backups (``owner/name``); None: that of the remote.
-        github_url: The base of GitHub's API.
-        github_pause: Between two writes to GitHub.
-        gitleaks: Whether gitleaks, where it is installed, looks at what leaves.
+    So a value that makes no sense is a UsageError, which names the variable, for who needs it, and for nobody else.
+    A field's name without its underscores is the variable's: ``info_root`` is ``lumo.inforoot``.
     """
 
-    branch: str = "lumo_experiments"
-    info_root: str | None = None
-    blob_root: str | None = None
-    cache_root: str | None = None
-    hostname: str = "plain"
-    env: tuple[str, ...] = ()
-    snapshot: bool = True
-    snapshot_max_file: int = 10 * 1024**2
-    snapshot_max_total: int = 100 * 1024**2
-    snapshot_timeout: float = 5.0
-    snapshot_exclude: tuple[str, ...] = ()
-    hooks: bool = False
-    remote: str | None = None
-    auto_push: float | None = None
-    system_metrics: float | None = None
-    github_repo: str | None = None
-    github_url: str = "https://api.github.com"
-    github_pause: float = 1.0
-    gitleaks: bool = True
+    def __init__(self, config: Mapping[str, Sequence[str]] | None = None):
+        self._config = config or {}
 
     @property
     def ref(self) -> str:
         """The ledger's full ref name."""
         return f"refs/heads/{self.branch}"
+
+    @cached_property
+    def branch(self) -> str:
+        """The ledger's branch, without ``refs/heads/``."""
+        return _branch(self._last("branch") or BRANCH)
+
+    @cached_property
+    def info_root(self) -> str | None:
+        """Where runs keep their info_dir; None: ``<git common dir>/lumo/info``."""
+        return _root("lumo.infoRoot", self._last("infoRoot"))
+
+    @cached_property
+    def blob_root(self) -> str | None:
+        """Where runs keep checkpoints and other large files; None: ``<git common dir>/lumo/blob``."""
+        return _root("lumo.blobRoot", self._last("blobRoot"))
+
+    @cached_property
+    def cache_root(self) -> str | None:
+        """Where runs keep what may be deleted; None: the user's cache folder."""
+        return _root("lumo.cacheRoot", self._last("cacheRoot"))
+
+    @cached_property
+    def hostname(self) -> str:
+        """How hosts are recorded: ``plain``, ``hash`` or ``off``."""
+        value = self._last("hostname") or "plain"
+        if value not in ("plain", "hash", "off"):
+            raise UsageError(f"lumo.hostname is {value!r}; it can be plain, hash or off")
+        return value
+
+    @cached_property
+    def env(self) -> tuple[str, ...]:
+        """Names of environment variables to record."""
+        return _words(self._config.get("lumo.env", ()))
+
+    @cached_property
+    def snapshot(self) -> bool:
+        """Whether to record the code."""
+        return _boolean("lumo.snapshot", self._last("snapshot"), True)
+
+    @cached_property
+    def snapshot_max_file(self) -> int:
+        """Untracked files over this size stay out of snapshots, files below info_dir out of the ledger."""
+        return _size("lumo.snapshotMaxFile", self._last("snapshotMaxFile"), 10 * 1024**2)
+
+    @cached_property
+    def snapshot_max_total(self) -> int:
+        """How large untracked files may be together."""
+        return _size("lumo.snapshotMaxTotal", self._last("snapshotMaxTotal"), 100 * 1024**2)
+
+    @cached_property
+    def snapshot_timeout(self) -> float:
+        """How long looking at the work tree may take."""
+        return _duration("lumo.snapshotTimeout", self._last("snapshotTimeout"), 5.0)
+
+    @cached_property
+    def snapshot_exclude(self) -> tuple[str, ...]:
+        """Patterns (as in .gitignore, matched against names and paths) of untracked files to leave out."""
+        return _words(self._config.get("lumo.snapshotexclude", ()))
+
+    @cached_property
+    def hooks(self) -> bool:
+        """Whether each ``git push`` shares the runs, too."""
+        return _boolean("lumo.hooks", self._last("hooks"), False)
+
+    @cached_property
+    def remote(self) -> str | None:
+        """With whom runs are shared unless a remote is named; None: ``origin``, or the only one that there is."""
+        return self._last("remote") or None
+
+    @cached_property
+    def auto_push(self) -> float | None:
+        """How often a running run is pushed; None: not before somebody does."""
+        return _interval("lumo.autoPush", self._last("autoPush"))
+
+    @cached_property
+    def system_metrics(self) -> float | None:
+        """How often a run records the load of its machine; None: never."""
+        return _interval("lumo.systemMetrics", self._last("systemMetrics"))
+
+    @cached_property
+    def github_repo(self) -> str | None:
+        """Which repository's issues hold backups (``owner/name``); None: that of the remote."""
+        return self._last("githubRepo") or None
+
+    @cached_property
+    def github_url(self) -> str:
+        """The base of GitHub's API."""
+        return _url("lumo.githubUrl", self._last("githubUrl"), "https://api.github.com")
+
+    @cached_property
+    def github_pause(self) -> float:
+        """Between two writes to GitHub."""
+        return _duration("lumo.githubPause", self._last("githubPause"), 1.0)
+
+    @cached_property
+    def gitleaks(self) -> bool:
+        """Whether gitleaks, where it is installed, looks at what leaves."""
+        return _boolean("lumo.gitleaks", self._last("gitleaks"), True)
+
+    def check(self, names: Iterable[str]) -> None:
+        """Read these now, so that none of them is an error later.
+
+        Raises:
+            UsageError: For the first that makes no sense.
+        """
+        for name in names:
+            getattr(self, name)
+
+    def sound(self) -> tuple[Settings, list[str]]:
+        """The same without what makes no sense, and what that is."""
+        config, said = dict(self._config), []
+        for name in FIELDS:
+            try:
+                getattr(self, name)
+            except UsageError as error:
+                said.append(str(error))
+                del config[_variable(name)]
+        return Settings(config), said
+
+    def _last(self, name: str) -> str | None:
+        """The variable's strongest value: the last one."""
+        values = self._config.get(_variable(name))
+        return values[-1] if values else None
+
+
+FIELDS = tuple(name for name, value in vars(Settings).items() if isinstance(value, cached_property))
+RECORDING = tuple(
+    name for name in FIELDS if name not in ("hooks", "remote", "github_repo", "github_url", "github_pause", "gitleaks")
+)
 
 
 def read_settings(config: Mapping[str, Sequence[str]]) -> Settings:
@@ -73,48 +168,36 @@ def read_settings(config: Mapping[str, Sequence[str]]) -> Settings:
         config: Lower-case variable name (``lumo.snapshotmaxfile``) to all its values, the last one the strongest.
 
     Raises:
-        UsageError: For a value that makes no sense; names the variable.
+        UsageError: If ``lumo.branch``, which all need, makes no sense.
     """
+    settings = Settings(config)
+    settings.check(["branch"])
+    return settings
 
-    def last(name: str) -> str | None:
-        values = config.get(f"lumo.{name}".lower())
-        return values[-1] if values else None
 
-    def root(name: str) -> str | None:
-        value = last(name)
-        path = os.path.expanduser(value) if value else None
-        if path and not os.path.isabs(path):
-            raise UsageError(f"lumo.{name} is {value!r}; it must be an absolute path, or begin with ~/")
-        return path
+def _variable(name: str) -> str:
+    return f"lumo.{name.replace('_', '').lower()}"
 
-    default = Settings()
-    hostname = last("hostname") or default.hostname
-    if hostname not in ("plain", "hash", "off"):
-        raise UsageError(f"lumo.hostname is {hostname!r}; it can be plain, hash or off")
-    branch = last("branch") or default.branch
-    if not _is_branch(branch):
-        raise UsageError(f"lumo.branch is {branch!r}; that is no name for a branch")
-    return Settings(
-        branch=branch,
-        info_root=root("infoRoot"),
-        blob_root=root("blobRoot"),
-        cache_root=root("cacheRoot"),
-        hostname=hostname,
-        env=_words(config.get("lumo.env", ())),
-        snapshot=_boolean("lumo.snapshot", last("snapshot"), default.snapshot),
-        snapshot_max_file=_size("lumo.snapshotMaxFile", last("snapshotMaxFile"), default.snapshot_max_file),
-        snapshot_max_total=_size("lumo.snapshotMaxTotal", last("snapshotMaxTotal"), default.snapshot_max_total),
-        snapshot_timeout=_duration("lumo.snapshotTimeout", last("snapshotTimeout"), default.snapshot_timeout),
-        snapshot_exclude=_words(config.get("lumo.snapshotexclude", ())),
-        hooks=_boolean("lumo.hooks", last("hooks"), default.hooks),
-        remote=last("remote") or None,
-        auto_push=_interval("lumo.autoPush", last("autoPush")),
-        system_metrics=_interval("lumo.systemMetrics", last("systemMetrics")),
-        github_repo=last("githubRepo") or None,
-        github_url=_url("lumo.githubUrl", last("githubUrl"), default.github_url),
-        github_pause=_duration("lumo.githubPause", last("githubPause"), default.github_pause),
-        gitleaks=_boolean("lumo.gitleaks", last("gitleaks"), default.gitleaks),
-    )
+
+def _branch(name: str) -> str:
+    if name.startswith("refs/"):
+        short = name.removeprefix("refs/heads/")
+        short = short if _is_branch(short) and not short.startswith("refs/") else BRANCH
+        raise UsageError(
+            f"lumo.branch is {name!r}; it is a branch's name without refs/heads/\ntype: git config lumo.branch {short}"
+        )
+    if not _is_branch(name):
+        raise UsageError(
+            f"lumo.branch is {name!r}; that is no name for a branch\ntype: git config lumo.branch {BRANCH}"
+        )
+    return name
+
+
+def _root(name: str, value: str | None) -> str | None:
+    path = os.path.expanduser(value) if value else None
+    if path and not os.path.isabs(path):
+        raise UsageError(f"{name} is {value!r}; it must be an absolute path, or begin with ~/")
+    return path
 
 
 def _is_branch(name: str) -> bool:

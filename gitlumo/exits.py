@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import builtins
 import functools
+import gc
 import sys
 import threading
 from collections.abc import Callable
-from types import FrameType
+from types import FrameType, TracebackType
 from typing import Any
 
 _CALLS = ((sys, "exit"), (builtins, "exit"), (builtins, "quit"))  # the latter two: site.Quitter
+_GENERATORS = 0x20 | 0x200  # inspect.CO_GENERATOR, CO_ASYNC_GENERATOR
+_CLOSED_AT = ("YIELD_VALUE", "RESUME", "SEND")  # where one stands between two values
 _originals: dict[tuple[Any, str], Callable[..., Any]] = {}
 _watchers = 0
 _main: FrameType | None = None
@@ -102,9 +105,36 @@ def _outermost() -> FrameType | None:
 
 def _has_returned(frame: FrameType) -> bool:
     """Whether the last instruction of a frame that has ended was a return, not one that raised."""
+    return _opcode(frame).startswith("RETURN_")
+
+
+def _opcode(frame: FrameType) -> str:
+    """The last instruction of a frame."""
     import opcode
 
-    return opcode.opname[frame.f_code.co_code[frame.f_lasti]].startswith("RETURN_")
+    return opcode.opname[frame.f_code.co_code[frame.f_lasti]]
+
+
+def is_left_by_an_exception() -> bool:
+    """Whether an exception, and no ``break``, is why a generator is closed, seen from its end of a ``with``.
+
+    The interpreter puts the exception aside meanwhile. What it leaves to be seen is that the frame which took the
+    generator's values has a traceback of the very instruction at which it stands.
+    """
+    frame: FrameType | None = sys._getframe()
+    while frame is not None and not _is_generator(frame):
+        frame = frame.f_back
+    frame = frame and frame.f_back
+    while frame is not None and _is_generator(frame) and _opcode(frame) in _CLOSED_AT:
+        frame = frame.f_back  # a generator around it, which is closed itself
+    if frame is None:
+        return False
+    traces = (one for one in gc.get_referrers(frame) if isinstance(one, TracebackType))
+    return any(trace.tb_lasti == frame.f_lasti for trace in traces)
+
+
+def _is_generator(frame: FrameType) -> bool:
+    return bool(frame.f_code.co_flags & _GENERATORS)
 
 
 def code_of(error: BaseException | None) -> int:

@@ -330,12 +330,17 @@ class Experiment(Sharing):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """End it; an exception makes it ``failed`` and goes on its way."""
+        """End it; an exception makes it ``failed`` and goes on its way.
+
+        A generator that is closed is none: who takes its values has had enough (``break``).
+        """
         if self._mode == OPEN:
             self._end_by(error)
 
     def _end_by(self, error: BaseException | None) -> None:
         error = signals.cause(error)
+        if isinstance(error, GeneratorExit) and not exits.is_left_by_an_exception():
+            error = None
         if error is not None and not isinstance(error, SystemExit):
             self._run_hooks("on_exception", error)
         self.end(exits.code_of(error))

@@ -21,8 +21,8 @@ class Picturing(Writing):
 
         Args:
             key: What it shows.
-            image: An image of PIL's; an array (height x width, or with 1 to 4 channels; uint8, or floats from 0 to 1);
-                a figure of matplotlib's; the path of a PNG, JPEG, GIF or WebP file, or its bytes.
+            image: An image of PIL's; an array (height x width, or with 1 to 4 channels; integers from 0 to 255, or
+                floats from 0 to 1); a figure of matplotlib's; the path of a PNG, JPEG, GIF or WebP file, or its bytes.
             step: An integer; None: one more than the last step of this key, from 0.
 
         Returns:
@@ -30,7 +30,7 @@ class Picturing(Writing):
 
         Raises:
             InvalidName: For a key that is no string, or cannot name a folder.
-            InvalidValue: For what is no image.
+            InvalidValue: For what is no image, a broken one, or a file that cannot be read.
             StateError: Before ``start()`` or after ``end()``.
         """
         if pixels.is_figure(image):
@@ -52,6 +52,8 @@ class Picturing(Writing):
             StateError: Before ``start()`` or after ``end()``.
         """
         if not pixels.is_figure(figure):
+            if pixels.is_of_figures(figure):
+                raise InvalidValue(f"{key}: an array of axes is no figure; pass the figure that they are in")
             raise InvalidValue(f"{key}: a figure has savefig(), as matplotlib's have; for images there is log_image()")
         folder, number = self._folder_for(key), self._step(step)
         if self._writing("log_figure()") and not isinstance(self._journal, Silence):

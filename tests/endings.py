@@ -40,6 +40,10 @@ def wait():
 """
 WITH = "exp = new()\nwith exp:\n    log(1, 2, 3); exp.dump_note('noted'); "
 START = "exp = new().start(); log(1, 2, 3); exp.dump_note('noted')\n"
+GENERATOR = (
+    "exp = new()\ndef train():\n    with exp:\n"
+    "        log(1, 2, 3); exp.dump_note('noted')\n        while True: yield\n"
+)
 INTERRUPT = "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
 
 
@@ -131,6 +135,8 @@ PLAYS = {
     "an exception in `with`": Play(WITH + "1 / 0"),
     "an exception, without `with`": Play(START + "1 / 0"),
     "an exception that the script catches": Play(START + "try: 1 / 0\nexcept ArithmeticError: pass"),
+    "`break` out of a generator that holds the `with`": Play(GENERATOR + "for _ in train(): break"),
+    "an exception beside a generator that holds the `with`": Play(GENERATOR + "for _ in train(): 1 / 0"),
     "`sys.exit(3)` in `with`": Play(WITH + "sys.exit(3)"),
     "`sys.exit(3)`, without `with`": Play(START + "sys.exit(3)"),
     "`sys.exit('no data')`, without `with`": Play(START + "sys.exit('no data')"),

@@ -4,14 +4,14 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from gitlumo.config import Settings, read_settings
+from gitlumo.config import FIELDS, RECORDING, Settings, read_settings
 from gitlumo.errors import UsageError
 from gitlumo.git import process
 from gitlumo.git.repository import open_repository
 
 
 def test_without_configuration():
-    assert read_settings({}) == Settings()
+    assert read_settings({}).branch == Settings().branch
     assert (Settings().branch, Settings().ref) == ("lumo_experiments", "refs/heads/lumo_experiments")
     assert (Settings().snapshot_max_file, Settings().snapshot_max_total) == (10485760, 104857600)
 
@@ -69,13 +69,30 @@ def test_the_last_one_counts_and_lists_add_up():
             ("branch", value)
             for value in ("a b", "a..b", "-x", "/x", ".x", "x.lock", "a~1", "a^", "a:b", "a?", "a*", "a[", "a\\b")
         ),
+        *(("branch", value) for value in ("refs/heads/x", "refs/x", "refs/heads/refs/x")),
+        ("hooks", "maybe"),
+        ("gitleaks", "of"),
+        ("githubPause", "soon"),
+        ("githubUrl", "ftp://x"),
         *(("branch", value) for value in ("a/", "a//b", "a/.b", "a.lock/b", "x.", "a@{b", "a\x7fb", "a\nb")),
     ],
 )
 def test_what_makes_no_sense(name, value):
+    config = {f"lumo.{name}".lower(): [value]}
     with pytest.raises(UsageError, match=f"lumo.{name} ") as caught:
-        read_settings({f"lumo.{name}".lower(): [value]})
+        Settings(config).check(FIELDS)
     assert caught.value.status == 129
+    sound, (said,) = Settings(config).sound()
+    assert said == str(caught.value)
+    sound.check(FIELDS)
+
+
+def test_a_setting_is_an_error_only_for_who_needs_it():
+    wrong = {"lumo.githuburl": ["ftp://x"], "lumo.githubpause": ["soon"], "lumo.gitleaks": ["of"], "lumo.hooks": ["x"]}
+    read_settings(wrong).check(RECORDING)
+    read_settings({"lumo.hostname": ["maybe"]})
+    with pytest.raises(UsageError, match=r"type: git config lumo\.branch x$"):
+        read_settings({"lumo.branch": ["refs/heads/x"]})
 
 
 @given(

@@ -31,6 +31,34 @@ def seen(path):
 
 GREY = np.arange(15, dtype=np.uint8).reshape(3, 5) * 15
 COLOUR = np.stack([GREY, GREY + 1, GREY + 2], axis=2)
+CLEAR = Image.fromarray(np.dstack([COLOUR, np.where(GREY > 100, 255, 0).astype(np.uint8)]) * (GREY > 100)[:, :, None])
+
+
+def deep(mode):
+    image = Image.new(mode, (2, 1))
+    for x, value in enumerate((300, 65000)):
+        image.putpixel((x, 0), value)
+    return image
+
+
+def indexed():
+    image = Image.new("PA", (2, 1))
+    image.putpalette([1, 2, 3, 4, 5, 6])
+    image.putpixel((0, 0), (1, 0))
+    image.putpixel((1, 0), (1, 77))
+    return image
+
+
+def closed():
+    image = Image.new("L", (2, 2))
+    image.close()
+    return image
+
+
+def cut_jpeg():
+    out = io.BytesIO()
+    Image.effect_noise((64, 64), 50).save(out, "JPEG")
+    return Image.open(io.BytesIO(out.getvalue()[:600]))
 
 
 @pytest.mark.parametrize(
@@ -45,13 +73,22 @@ COLOUR = np.stack([GREY, GREY + 1, GREY + 2], axis=2)
         (GREY.astype(np.int64), "L", GREY),
         (GREY > 100, "L", (GREY > 100) * np.uint8(255)),
         (GREY / 255, "L", GREY),
-        (np.array([[np.nan, -1.0, 2.0, np.inf]]), "L", np.array([[0, 0, 255, 255]], np.uint8)),
+        (np.array([[np.nan, -0.001, 1.001]]), "L", np.array([[0, 0, 255]], np.uint8)),
         (GREY.tolist(), "L", GREY),
         (np.asfortranarray(COLOUR), "RGB", COLOUR),
         (COLOUR[::-1, ::-1], "RGB", COLOUR[::-1, ::-1]),
         (Image.fromarray(COLOUR), "RGB", COLOUR),
         (Image.fromarray(COLOUR).convert("CMYK").convert("RGB"), "RGB", COLOUR),
         (Image.fromarray(GREY), "L", GREY),
+        (Image.fromarray((GREY / 255).astype(np.float32)), "L", GREY),
+        (Image.fromarray(GREY.astype(np.int32)), "L", GREY),
+        (Image.fromarray(GREY.astype(np.int32) * 200), "I;16", GREY.astype(np.uint16) * 200),
+        (deep("I;16"), "I;16", np.array([[300, 65000]])),
+        (deep("I;16B"), "I;16", np.array([[300, 65000]])),
+        (CLEAR, "RGBA", np.asarray(CLEAR)),
+        (CLEAR.convert("RGBa"), "RGBA", np.asarray(CLEAR)),
+        (indexed(), "RGBA", np.array([[[4, 5, 6, 0], [4, 5, 6, 77]]])),
+        (CLEAR.convert("LA").convert("La"), "LA", np.asarray(CLEAR.convert("LA"))),
     ],
 )
 def test_an_image_is_what_was_given(exp, given, mode, expected):
@@ -93,12 +130,15 @@ def test_a_resumed_run_counts_on(repo):
 
 @pytest.mark.parametrize(
     "wrong",
-    [None, 5, {}, "no such file\0", b"GIF", b"text", np.zeros((2, 2, 5)), np.zeros(3), np.zeros((0, 3)), [[1], [1, 2]],
+    [None, 5, {}, "a\0b", "no such file", ".", io.BytesIO(), b"GIF", b"GIF8", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff",
+     b"text", b"RIFF\0\0\0\0WEBP", Image.new("L", (0, 0)), closed(), cut_jpeg(), Image.new("F", (2, 2), 255.0),
+     Image.new("I", (2, 2), 65536), Image.new("I", (2, 2), -1), np.full((2, 2), 1.1), np.full((2, 2), -0.1),
+     np.full((2, 2), np.inf), np.zeros((2, 2, 5)), np.zeros(3), np.zeros((0, 3)), [[1], [1, 2]],
      np.zeros((2, 2), complex), np.full((2, 2), 256), np.full((2, 2), -1), np.array([["a"]]), object()],
-    ids=range(15),
+    ids=range(31),
 )  # fmt: skip
 def test_what_is_no_image_raises_and_leaves_no_trace(exp, wrong):
-    with pytest.raises((InvalidValue, ValueError)):
+    with pytest.raises(InvalidValue, match=r"^conf"):
         exp.log_image("conf", wrong)
     assert not Path(exp.info_dir, "images").exists()
 
@@ -112,7 +152,7 @@ def test_wrong_keys_steps_and_moments(repo):
         exp.log_image(5, GREY)
     with pytest.raises(InvalidValue, match="step"):
         exp.log_image("a", GREY, step="x")
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(InvalidValue, match=r"a: 'nothing\.png' cannot be read: No such file"):
         exp.log_image("a", "nothing.png")
     with pytest.raises(InvalidValue, match="savefig"):
         exp.log_figure("a", GREY)
@@ -140,6 +180,23 @@ def test_a_figure_that_fails_to_draw_is_a_warning(exp):
         assert exp.log_figure("a", Broken()) is None
     exp.log({"loss": 1})
     assert exp.properties["hooks"]["Figures"] == {"loaded": False, "msg": "no fonts"}
+
+
+def test_an_array_of_axes_is_told_to_be_no_figure(exp):
+    axes = pytest.importorskip("matplotlib.figure").Figure().subplots(2, 2)
+    for given in (axes, list(axes[0])):
+        for log in (exp.log_image, exp.log_figure):
+            with pytest.raises(InvalidValue, match=r"a: an array of axes .* pass the figure"):
+                log("a", given)
+
+
+def test_a_figure_that_writes_nothing_is_a_warning(exp):
+    class Nothing:
+        def savefig(self, *args, **keywords):
+            pass
+
+    with pytest.warns(LumoWarning, match="what the figure has drawn is no PNG"):
+        assert exp.log_image("a", Nothing()) is None
 
 
 def test_a_full_disk_is_a_warning(exp, monkeypatch):

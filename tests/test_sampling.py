@@ -103,7 +103,7 @@ def test_gpus_as_their_library_tells_them(monkeypatch):
 @pytest.mark.parametrize("text", ["0.5s", "never", "2d"])
 def test_an_interval_that_is_none(text):
     with pytest.raises(UsageError, match=r"lumo\.systemMetrics is"):
-        read_settings({"lumo.systemmetrics": [text]})
+        read_settings({"lumo.systemmetrics": [text]}).check(["system_metrics"])
     assert read_settings({"lumo.systemmetrics": ["off"]}).system_metrics is None
 
 

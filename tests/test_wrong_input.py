@@ -65,6 +65,7 @@ WRONG = {
     "a text that is no string": (lambda e: e.dump_string("r", b"x"), InvalidValue, "string"),
     "a text without a key": (lambda e: e.dump_string("", "x"), InvalidName, "key"),
     "a tag that is no word": (lambda e: e.dump_tags("a", 3), InvalidValue, "tag"),
+    "a tag that looks like an option": (lambda e: e.dump_tags("-d"), InvalidValue, "must not begin with '-'"),
     "an empty tag": (lambda e: e.dump_tags(" "), InvalidValue, "tag"),
     "a ratio above 1": (lambda e: e.dump_progress(1.1), InvalidValue, "between 0 and 1"),
     "a ratio that is no number": (lambda e: e.dump_progress("half"), InvalidValue, "ratio"),

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from gitlumo.backup import incoming
 from gitlumo.backup.checking import Checked
 from gitlumo.backup.restoring import Outcome
-from gitlumo.backup.tar import Written
+from gitlumo.backup.tar import Written, destination
 from gitlumo.config import Settings
 from gitlumo.errors import FormatError, LumoError
 from gitlumo.git import bundle, pack
@@ -22,7 +22,6 @@ from gitlumo.git.bundle import Header
 from gitlumo.git.objects import Objects, read_commit
 from gitlumo.git.transport import Show
 from gitlumo.home import Home
-from gitlumo.rerun import packing
 from gitlumo.share import exchange, selection
 from gitlumo.share.selection import Published
 from gitlumo.store import trees
@@ -46,7 +45,7 @@ def write(
     Args:
         home: The repository here.
         founds: The runs.
-        out_path: Where to.
+        out_path: Where to; ``-``: standard output.
         with_code: Whether the code comes along, with its history.
         since: A bundle of before; then only what is new since is written.
         force: Whether the bundle may take the place of a file.
@@ -57,7 +56,7 @@ def write(
     try:
         with contextlib.ExitStack() as stack:
             local = exchange.ready(home)
-            out = stack.enter_context(packing.whole_file(out_path, force=force))
+            out = stack.enter_context(destination(home, out_path, force=force))
             needs = stack.enter_context(_former(home, since)) if since else {}
             runs = chosen(home, local, founds)
             named = selection.codes(home, runs, [local]) if with_code else []
@@ -71,6 +70,8 @@ def write(
             header = Header(home.repository.location.hash_name, refs, dict.fromkeys(needs.values(), said))
             bundle.write(home.repository, out, header)
             size = os.fstat(out.fileno()).st_size
+    except BrokenPipeError:
+        raise
     except OSError as error:
         raise LumoError(f"{error.filename or out_path}: {error.strerror}; name another place with -o FILE") from None
     missing = tuple(sorted(wanted_code(runs) - set(code))) if with_code else ()
@@ -152,7 +153,10 @@ def _former(home: Home, since: str) -> Iterator[dict[str, str]]:
     Raises:
         LumoError: If it is no bundle of runs, or cannot be read.
     """
-    refs = dict(bundle.read_header(since).refs)
+    try:
+        refs = dict(bundle.read_header(since).refs)
+    except OSError as error:
+        raise LumoError(f"{since}: {error.strerror}; --since names a bundle of before") from None
     if REF not in refs:
         raise FormatError(f"{since} is no bundle of runs: it has no {REF}")
     with contextlib.ExitStack() as stack:

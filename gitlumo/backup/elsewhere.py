@@ -14,7 +14,7 @@ from gitlumo.backup.bundle import REF, chosen, newest_code, standing, wanted_cod
 from gitlumo.backup.checking import Checked
 from gitlumo.backup.restoring import Outcome
 from gitlumo.backup.tar import Written
-from gitlumo.errors import LumoError, NotALedger, RemoteMoved
+from gitlumo.errors import LumoError, NotALedger, RemoteMoved, UsageError
 from gitlumo.git import bundle, process, transport
 from gitlumo.git.transport import Show
 from gitlumo.home import Home
@@ -47,6 +47,7 @@ def write(
         show: Where git's progress goes.
 
     Raises:
+        UsageError: If it is a bare word, and nothing is there: a folder that is to be made is ``./WORD``.
         LumoError: If a run is not published, or the folder is something else.
         RemoteError: If it cannot be reached, or refuses.
     """
@@ -75,10 +76,15 @@ def _target(home: Home, target: str, head: str | None) -> Iterator[str]:
     """The address of a repository, which is made where a folder is to be one; and unmade if it gets nothing."""
     if target in home.repository.remote_names() and not os.path.lexists(target):
         raise LumoError(f"{target} is a remote; runs are shared with it:  git lumo push {target}")
-    if _is_address(target):
+    if is_address(target):
         yield target
         return
     path = os.path.abspath(target)
+    if "/" not in target and not os.path.lexists(path):  # a slip of the pen is not to make a repository
+        raise UsageError(
+            f"{target!r} is no format (github, tar, bundle), no remote, and no repository that is here\n"
+            f"to make a repository of that name:  --to ./{target}"
+        )
     if _is_repository(path):
         yield path
         return
@@ -98,7 +104,7 @@ def _target(home: Home, target: str, head: str | None) -> Iterator[str]:
         raise
 
 
-def _is_address(target: str) -> bool:
+def is_address(target: str) -> bool:
     """Whether git takes this for an address of another machine's, not for a path (git-clone(1), "Git URLs")."""
     before, colon, _ = target.partition(":")
     return bool(colon) and "/" not in before and not os.path.lexists(target)
@@ -160,7 +166,7 @@ def check(home: Home, source: str, founds: Sequence[Found] = (), show: Show | No
 
 
 def _tip(home: Home, source: str, show: Show | None) -> str:
-    address = source if _is_address(source) else os.path.abspath(source)
+    address = source if is_address(source) else os.path.abspath(source)
     tip = _fetched(home, address, [REF, home.settings.ref], show)
     if tip is None:
         raise LumoError(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import os
+import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -28,6 +30,8 @@ from gitlumo.store.join import Run
 from gitlumo.store.query import Found
 
 FORMATS = tuple(name for name in packing.FORMATS if name != "zip")
+STDOUT = "-"
+_PART = 1 << 20  # bytes that are copied at a time
 _FILE, _PROGRAM = 0o100644, 0o100755
 _IN_MEMORY = 1 << 20  # bytes of digests
 
@@ -82,7 +86,7 @@ def write(
     Args:
         home: The repository here.
         founds: The runs.
-        out_path: Where to.
+        out_path: Where to; ``-``: standard output, as a .tar.gz.
         with_code: Whether the code comes along, with its history.
         with_blob: Whether what lies in their blob_dirs on this machine does.
         with_cache: Whether what lies in their cache_dirs does.
@@ -93,7 +97,7 @@ def write(
         LumoError: If a run is not published, something cannot be read, or the archive not written; nothing is there
             then.
     """
-    format = packing.format_of(out_path)
+    format = "tar.gz" if out_path == STDOUT else packing.format_of(out_path)
     if format not in FORMATS:
         known = ", ".join(ending for name in FORMATS for ending in packing.FORMATS[name])
         raise UsageError(f"{out_path!r} does not say which archive it is: let it end in {known}")
@@ -103,7 +107,7 @@ def write(
     runs = _chosen(view.objects, view.tree, founds)
     parts = [part for part, wanted in ((contents.BLOB, with_blob), (contents.CACHE, with_cache)) if wanted]
     try:
-        with packing.whole_file(out_path, force=force) as out, bundle.scratch_file(home.repository) as code:
+        with destination(home, out_path, force=force) as out, bundle.scratch_file(home.repository) as code:
             left_out = [each for run in runs for part in parts for each in _look_beside(home, run, part)]
             listed = [_content(run) for run in runs]
             named = selection.codes(home, [run.published for run in runs], view.tips.values())
@@ -116,9 +120,26 @@ def write(
             files = packing.write(out, format, _members(index, runs, code), int(moment))
             out.flush()
             size = os.fstat(out.fileno()).st_size
+    except BrokenPipeError:
+        raise
     except OSError as error:
         raise LumoError(f"{error.filename or out_path}: {error.strerror}; name another place with -o FILE") from None
     return Written(out_path, len(runs), files, size, index.left_out, index.missing_code)
+
+
+@contextlib.contextmanager
+def destination(home: Home, path: str, *, force: bool) -> Iterator[BinaryIO]:
+    """A file as :func:`packing.whole_file` makes it; ``-``: standard output, which gets it when it is whole."""
+    if path != STDOUT:
+        with packing.whole_file(path, force=force) as out:
+            yield out
+        return
+    with bundle.scratch_file(home.repository) as aside:
+        yield cast(BinaryIO, aside)
+        aside.seek(0)
+        while part := aside.read(_PART):
+            sys.stdout.buffer.write(part)
+        sys.stdout.buffer.flush()
 
 
 def _chosen(objects: Objects, tree: str | None, founds: Sequence[Found]) -> list[_Chosen]:

@@ -37,7 +37,9 @@ def options(parser: argparse.ArgumentParser) -> None:
         metavar="KIND",
         help="github (issues), tar, bundle, or another repository's folder or URL",
     )
-    parser.add_argument("-o", "--output", metavar="PATH", help=f"the file; where --dry-run writes ({PREVIEW}/)")
+    parser.add_argument(
+        "-o", "--output", metavar="PATH", help=f"the file (-: standard output); where --dry-run writes ({PREVIEW}/)"
+    )
     parser.add_argument("--check", action="store_true", help="see whether the backups are there, whole and up to date")
     parser.add_argument("--json", action="store_true", help="what was done, an object a run")
     parser.add_argument("-q", "--quiet", action="store_true", help="print nothing but errors")
@@ -57,8 +59,8 @@ def options(parser: argparse.ArgumentParser) -> None:
     files.add_argument("--with-cache", action="store_true", help="tar: take the runs' cache_dir along, too")
     files.add_argument("--since", metavar="LAST", help="bundle: only what is new since LAST, a bundle of before")
     parser.epilog = (
-        "A tar's format is that of its name: .tar.gz, .tar.zst, .tar. A bundle is git's: git clone FILE works."
-        " git lumo restore brings all of them back."
+        "A tar's format is that of its name: .tar.gz, .tar.zst, .tar; on standard output it is .tar.gz. A bundle is"
+        " git's: git clone FILE works. git lumo restore brings all of them back."
     )
 
 

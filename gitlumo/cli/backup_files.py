@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
         print(json.dumps(as_json(written), sort_keys=True))
     elif not args.quiet:
         for line in lines(written, args.to):
-            print(printable(line))
+            print(printable(line), file=sys.stderr if args.output == "-" else sys.stdout)
     return 0
 
 
@@ -61,8 +61,19 @@ def _check_options(args: argparse.Namespace) -> None:
         if not args.output:
             name = "runs.tar.gz" if args.to == "tar" else "runs.bundle"
             raise UsageError(f"say which file: -o FILE, such as -o {name}")
+        if args.output == "-":
+            _check_stdout(args)
     elif args.output or args.force:
         raise UsageError("-o and --force are for files; --to names the other repository itself")
+
+
+def _check_stdout(args: argparse.Namespace) -> None:
+    if args.check:
+        raise UsageError("--check reads a file more than once, which standard input cannot be; name it with -o FILE")
+    if args.json:
+        raise UsageError(f"-o - writes the {args.to} where --json would print; take one of them")
+    if sys.stdout.isatty():
+        raise UsageError(f"a {args.to} is no text for a terminal; name a file with -o, or send it through a pipe")
 
 
 def _write(opened: Opened, args: argparse.Namespace, founds: list[Any], progress: Show | None) -> Written:
@@ -110,7 +121,7 @@ def lines(written: Written, kind: str) -> Iterator[str]:
         yield f"  and without {len(written.left_out) - SHOWN} more"
     for commit in written.missing_code[:SHOWN]:
         yield f"  without the code {commit[:12]}, which is not whole here"
-    if kind == "bundle":
+    if kind == "bundle" and written.path != "-":
         yield f'  (to look into it: "git clone {shlex.quote(os.path.basename(written.path))}" and "git lumo log" there)'
 
 

@@ -6,9 +6,11 @@ import argparse
 import json
 
 from gitlumo.cli.health import Health, examine
-from gitlumo.cli.opening import open_here
+from gitlumo.cli.opening import Opened
 from gitlumo.cli.status import problem_lines
 from gitlumo.cli.terminal import Screen, printable, screen
+from gitlumo.config import Settings
+from gitlumo.git.repository import open_repository
 
 
 def options(parser: argparse.ArgumentParser) -> None:
@@ -18,7 +20,8 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print it; 1 if something is not well."""
-    opened = open_here()
+    repository = open_repository()
+    opened = Opened(repository, Settings(repository.config))  # as they are: it says itself which make no sense
     health = examine(opened)
     with screen(opened.repository.config, opened.repository.git_args, paged=False) as out:
         if args.json:

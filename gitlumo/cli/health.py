@@ -21,6 +21,7 @@ from gitlumo.git import pack, process
 from gitlumo.git.objects import read_commit
 from gitlumo.share.remotes import apart
 from gitlumo.store import layout, trees
+from gitlumo.store.branch import Branch
 from gitlumo.store.upkeep import Upkeep, owner_is_gone
 
 OLDEST_GIT = (2, 39)
@@ -45,10 +46,12 @@ class Health:
 
 
 def examine(opened: Opened) -> Health:
-    """Look at a repository, and at what gitlumo needs around it."""
+    """Look at a repository, and at what gitlumo needs around it; settings that make no sense are left out."""
+    settings, wrong = opened.settings.sound()
+    opened = Opened(opened.repository, settings)
     status = status_of(opened)
-    upkeep = Upkeep(opened.repository, opened.settings)
-    health = Health(dict(_facts(opened, status)))
+    upkeep = Upkeep(opened.repository, settings)
+    health = Health(dict(_facts(opened, status)), [_setting(said) for said in wrong])
     for check in (_git, _identity, _roots, _packs, _branch, _refspecs, _hooks):
         try:
             health.problems += check(upkeep)
@@ -61,6 +64,13 @@ def examine(opened: Opened) -> Health:
         health.notes += note(upkeep)
     health.notes += _silent(status)
     return health
+
+
+def _setting(said: str) -> Problem:
+    what, _, mend = said.partition("\n")
+    name = what.partition(" ")[0]
+    where = f"git config --unset-all {name}   # where it is set: git config --show-origin --get-all {name}"
+    return Problem(what, mend.removeprefix("type: ") or where)
 
 
 def _facts(opened: Opened, status: Status) -> Iterator[tuple[str, str]]:
@@ -142,12 +152,12 @@ def _roots(upkeep: Upkeep) -> Iterator[Problem]:
 
 def _branch(upkeep: Upkeep) -> Iterator[Problem]:
     where = upkeep.repository.worktree_with(upkeep.settings.ref)
-    if where:
+    tip = upkeep.repository.refs.read(upkeep.settings.ref)
+    if where and tip and Branch(upkeep.repository, upkeep.settings).is_ledger(tip):
         yield Problem(
             f"{upkeep.settings.branch} is checked out in {where}; no run can be published",
             f"git -C {shlex.quote(where)} switch --detach\ngit lumo recover",
         )
-    tip = upkeep.repository.refs.read(upkeep.settings.ref)
     versions = read_commit(upkeep.repository.objects, tip).trailers("Lumo-Format") if tip else []
     if max((int(v) for v in versions if v.isdecimal()), default=0) > layout.VERSION:
         yield Problem("the ledger is of a later format than this gitlumo knows", "install a newer gitlumo")

@@ -66,7 +66,7 @@ def open_here() -> Opened:
 
     Raises:
         NotARepository: If there is none.
-        UsageError: If a setting makes no sense.
+        UsageError: If ``lumo.branch`` makes no sense.
     """
     repository = open_repository()
     return Opened(repository, read_settings(repository.config))

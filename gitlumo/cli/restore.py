@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from gitlumo.cli.opening import Opened, open_here
 from gitlumo.cli.terminal import printable
 from gitlumo.cli.wire import interruptible, show
-from gitlumo.errors import FormatError, UsageError
+from gitlumo.errors import FormatError, LumoError, UsageError
 
 if TYPE_CHECKING:
     from gitlumo.backup.restoring import Backup, Outcome
@@ -28,7 +28,7 @@ def options(parser: argparse.ArgumentParser) -> None:
         help="github:OWNER/REPO#NUMBER or its page's address; a tar; a bundle; another repository's folder or URL",
     )
     parser.add_argument("-a", "--all", action="store_true", help="all runs in the issues of github:OWNER/REPO")
-    parser.add_argument("-f", "--force", action="store_true", help="of a damaged backup take what can be read")
+    parser.add_argument("-f", "--force", action="store_true", help="of a damaged issue take what can be read")
     parser.add_argument("--only", action="append", metavar="EXP", help="of a tar these runs alone, by name or uid")
     parser.add_argument("-n", "--dry-run", action="store_true", help="say what is there, and restore nothing")
     parser.add_argument("--json", action="store_true", help="what was restored, an object a run")
@@ -41,17 +41,24 @@ def options(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Restore, and say what came back."""
     from gitlumo.backup import restoring
+    from gitlumo.backup.elsewhere import is_address
     from gitlumo.backup.restoring import Backup
 
     opened = open_here()
     issues = [source for source in args.source if _is_issue(source, opened)]
     others = [source for source in args.source if source not in issues]
+    for source in others:
+        if not os.path.exists(source) and not is_address(source):
+            raise LumoError(
+                f"there is no file or folder {source}\nSRC can be a tar, a bundle, a repository's folder or URL,"
+                " or an issue such as github:OWNER/REPO#1"
+            )
     if args.only and (issues or not all(os.path.isfile(source) for source in others)):
         raise UsageError(
             "--only is for a tar: issues are named one by one, and a bundle or repository comes as a whole"
         )
     if others and (args.force or args.all):
-        raise UsageError("--force and --all are for issues on GitHub")
+        raise UsageError("--force and --all are for issues on GitHub; a damaged tar or bundle is refused as a whole")
     with interruptible("restore"):
         backups, damaged = [], 0
         for found in _from_github(opened, issues, args):

@@ -22,7 +22,7 @@ def run(args: argparse.Namespace) -> int:
     from gitlumo.editing import TAG, edit_run, retag, told
 
     add, remove = ([tag.removeprefix("+") for tag in tags] for tags in (args.tags, args.delete))
-    arguments.check_tags([*add, *remove])
+    arguments.check_tags(add)  # whatever is there can be removed
     both = set(add) & set(remove)
     if both:
         raise UsageError(f"'{min(both)}' is to be added and to be removed")

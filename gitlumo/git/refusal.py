@@ -152,7 +152,7 @@ def error_of(done: Result, remote: str, refused: Sequence[str], verb: str) -> Re
             facts = {
                 "remote": name,
                 "host": groups.get("host") or groups.get("host2") or "",
-                "url": f"git remote get-url {name}" if "/" not in name else "",
+                "url": f"git remote get-url {name}" if verb != "clone" and not set("/:") & set(name) else "",
                 "scope": "--global " if verb == "clone" else "",
                 "be": "be read, but not written to" if verb == "push to" else "not be read",
                 "where": " there" if re.search(r"^remote: |unpack|\[remote rejected\]", text, re.MULTILINE) else "",

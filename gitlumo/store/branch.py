@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from gitlumo.config import Settings
+from gitlumo.config import BRANCH, Settings
 from gitlumo.errors import GitError, LumoError, MissingObject, NotALedger
 from gitlumo.git.objects import Commit, Objects, Staging, read_commit
 from gitlumo.git.repository import Location, Repository
@@ -57,11 +57,9 @@ class Branch:
         ref = self.settings.ref
         local = self.repository.refs.read(ref)
         if local and not self.is_ledger(local):
-            old = f"{self.settings.branch}-old"
             raise NotALedger(
                 f"the branch {self.settings.branch} is not a ledger of runs but holds commits of another kind\n"
-                f"give it another name:  git branch -m {self.settings.branch} {old}\n"
-                f"or the ledger:         git config lumo.branch lumo_runs"
+                f"{self._other_name()}"
             )
         found = {ref: local} if local else {}
         ending = f"/{self.settings.branch}"
@@ -69,6 +67,15 @@ class Branch:
             if name.endswith(ending) and name.count("/") >= 3 and self.is_ledger(id):
                 found[name] = id
         return found
+
+    def _other_name(self) -> str:
+        """What to type where the branch is somebody's: the ledger moves, the user's branch is left alone."""
+        if self.settings.branch != BRANCH:
+            return f"give the ledger another name:  git config lumo.branch {BRANCH}"
+        return (
+            "give the ledger another name:  git config lumo.branch lumo_runs\n"
+            f"or that branch:                git branch -m {BRANCH} {BRANCH}-old"
+        )
 
     def is_ledger(self, tip: str) -> bool:
         """Whether a commit, or a recent one on its first-parent line, bears a ``Lumo-Format`` trailer."""

@@ -372,6 +372,7 @@ class Ledger(Upkeep):
     def _check_worktrees(self) -> None:
         where = self.repository.worktree_with(self.settings.ref)
         if where:
+            self.tips()  # which says so where it is no ledger at all
             raise NotALedger(
                 f"the branch {self.settings.branch} is checked out in {where}; moving it would change what is there\n"
                 f"leave it:  git -C {where} switch --detach;  then type 'git lumo recover'"

@@ -11,7 +11,7 @@ import pytest
 from gitlumo import Watcher
 from gitlumo.backup import checking, elsewhere
 from gitlumo.backup.restoring import RESTORED, THERE
-from gitlumo.errors import LumoError, NotALedger, RemoteError
+from gitlumo.errors import LumoError, NotALedger, RemoteError, UsageError
 from tests.backup.archives import all_as_json, alone, founds, here, record, state
 from tests.share import servers
 
@@ -162,6 +162,8 @@ def test_what_is_no_repository(runs, git, tmp_path):
     with pytest.raises(LumoError, match="origin is a remote; runs are shared with it:  git lumo push origin"):
         write("origin")
     git("remote", "remove", "origin")
+    with pytest.raises(UsageError, match=r"(?s)'zip' is no format .*--to \./zip$"):
+        write("zip")
     for source in (tmp_path / "nowhere", tmp_path / "full", f"file://{tmp_path}/nowhere"):
         with pytest.raises(RemoteError, match="there is no repository at its address"):
             restore(source)

@@ -10,10 +10,11 @@ import pytest
 import gitlumo
 from gitlumo.board import code, facts, palette
 from gitlumo.git.objects import tree_of
+from gitlumo.pixels import encode
 from gitlumo.store import layout
 from gitlumo.watcher import Watcher
 
-PNG = b"\x89PNG\r\n\x1a\n" + b"0" * 20
+PNG = encode([[0]], "x")[0]
 
 
 @pytest.fixture

@@ -245,7 +245,7 @@ def test_images(repo, opened):
     with gitlumo.SimpleExperiment("digits") as exp:
         for step in range(2):
             exp.log_image("conf", encode([[0, 255], [step, 0]], "x")[0], step=step)
-        exp.log_image("large", b"\x89PNG\r\n\x1a\n" + bytes(packing.ONE_IMAGE))
+        exp.log_image("large", encode([[0]], "x")[0] + bytes(packing.ONE_IMAGE))
     page = opened(board(repo))
     page.click("#table tbody th button")
     page.wait_for_selector("#details .images img")

@@ -98,6 +98,15 @@ def no_ledger(repo, git):
     git("update-ref", "refs/heads/lumo_experiments", "main")
 
 
+def wrong_settings(repo, git):
+    git("config", "lumo.githubUrl", "ftp://x")
+    git("config", "lumo.hostname", "maybe")
+
+
+def code_branch(repo, git):
+    git("config", "lumo.branch", "main")
+
+
 def deleted(repo, git):
     git("branch", "-D", "lumo_experiments")
 
@@ -116,6 +125,8 @@ PROBLEMS = [
     (locked, "lumo_experiments.lock has been there for 30d", None),
     (checked_out, "is checked out in", None),
     (no_ledger, "is not a ledger of runs", "git branch -m lumo_experiments old; git lumo recover"),
+    (wrong_settings, "lumo.githubUrl is 'ftp://x'", None),
+    (code_branch, "main is not a ledger of runs", "git config lumo.branch lumo_experiments"),
     (deleted, "was deleted", "git lumo recover"),
     (damaged_register, "an entry that cannot be read", None),
 ]
@@ -138,6 +149,20 @@ def test_what_it_says_mends_it(lumo, trained, git, monkeypatch, tmp_path, harm, 
         for problem in examine(open_here()).problems[:1]:
             subprocess.run(["sh", "-ec", mend or problem.mend], check=True, capture_output=True)
     assert examine(open_here()).problems == []
+
+
+def test_it_names_all_wrong_settings_and_runs_are_recorded_all_the_same(lumo, trained, git):
+    for name, value in (("githubUrl", "ftp://x"), ("githubPause", "soon"), ("gitleaks", "of"), ("hooks", "perhaps")):
+        git("config", f"lumo.{name}", value)
+    gitlumo.start("digits").end()
+    assert lumo("log", "--oneline").out.count("finished") == 2
+    git("config", "lumo.branch", "a b")
+    out = lumo("doctor").out
+    for name in ("githubUrl", "githubPause", "gitleaks", "hooks", "branch"):
+        assert f"  lumo.{name} is " in out
+    assert "lumo.branch is 'a b'" in lumo("log").err
+    git("config", "lumo.branch", "refs/heads/lumo_experiments")
+    assert "\n    git config lumo.branch lumo_experiments\n" in lumo("doctor").out
 
 
 def test_a_place_that_cannot_be_written_to(lumo, trained, git, tmp_path):

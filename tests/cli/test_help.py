@@ -11,7 +11,7 @@ import pytest
 
 from gitlumo.cli import manual
 from gitlumo.cli.command import VERBS, parser_of
-from gitlumo.config import Settings
+from gitlumo.config import FIELDS
 
 PAGE = Path(__file__).parent.parent.parent / "docs/git-lumo.1"
 
@@ -46,7 +46,7 @@ def test_the_page_names_all_that_there_is():
     page = PAGE.read_text().replace("\\-", "-")
     options = [name for verb in VERBS for action in parser_of(verb)._actions for name in action.option_strings]
     assert [name for name in options if f"\\fB{name}\\fR" not in page] == []
-    settings = {f"lumo.{field}".replace("_", "") for field in Settings._fields}
+    settings = {f"lumo.{field}".replace("_", "") for field in FIELDS}
     assert {name.lower() for name in manual.SETTINGS} == settings
 
 

@@ -36,6 +36,8 @@ def test_what_is_there_already_is_no_event(here_lumo, one, git):
         (["-d", "nosuch"], 128, "no tag 'nosuch'; it has: draft"),
         (["+"], 128, "a tag is a word"),
         (["a\nb"], 128, "a tag is a word"),
+        (["--", "-x"], 128, "tag '-x': it must not begin with '-'"),
+        (["+-x"], 128, "tag '-x': it must not begin with '-'"),
         (["a", "-d", "a"], 129, "to be added and to be removed"),
     ],
 )

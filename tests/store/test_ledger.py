@@ -333,6 +333,7 @@ def test_a_code_branch_of_that_name(repo, git, fsck):
     code, other = git("rev-parse", "HEAD"), []
     told = said(lambda: other.append(record()))
     assert "git branch -m lumo_experiments lumo_experiments-old" in told
+    assert told.index("git config lumo.branch lumo_runs") < told.index("git branch -m")
     assert git("rev-parse", REF) == code
     (exp,) = other
     assert (exp.state, exp.history("a")[0]["a"]) == ("finished", 1)
@@ -345,6 +346,18 @@ def test_a_code_branch_of_that_name(repo, git, fsck):
     assert runs(git) == uids(*other)
     assert git("rev-parse", "lumo_experiments-old") == code
     fsck(repo)
+
+
+@pytest.mark.parametrize("is_checked_out", [True, False])
+def test_the_code_branch_as_ledger(repo, git, is_checked_out):
+    git("config", "lumo.branch", "main")
+    if not is_checked_out:
+        git("switch", "--quiet", "--create", "other")
+    told = said(record)
+    assert "main is not a ledger of runs" in told
+    assert "git config lumo.branch lumo_experiments" in told
+    assert "branch -m" not in told
+    assert "switch --detach" not in told
 
 
 @pytest.mark.parametrize("where", ["linked", "main"])

@@ -37,7 +37,7 @@ def _edit(source: Any, uid: str, act: str, value: Any) -> str:
         return "the note is written" if value.strip() else "the note is taken away"
     if act in ("tag", "untag"):
         tag = str(value).removeprefix("+")
-        arguments.check_tags([tag])
+        arguments.check_tags([tag] if act == "tag" else [])
         change = editing.retag(run, *(([tag], []) if act == "tag" else ([], [tag])))
         if not (change["add"] or change["remove"]):
             return f"it has the tag {tag} already" if act == "tag" else f"it has no tag {tag}"
