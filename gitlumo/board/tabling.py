@@ -13,6 +13,7 @@ from gitlumo.store import columns
 from gitlumo.store.columns import METRICS, PARAMS, SYSTEM
 
 PAGE = 200  # rows
+ROW = 26  # pixels
 LOOKED_AT = 200  # rows: in what these differ decides which columns are shown
 FIRST = ("name", "state", "start", "took")
 LAST = ("tag", "note")

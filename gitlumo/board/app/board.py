@@ -30,6 +30,7 @@ TABS = (
     (COMPARE, "Compare"),
     (BIN, "Bin"),
 )
+_AROUND = 76  # pixels of the table above and below its rows
 _EDITS = frozenset({"note", "tag", "untag", "deprecate", "restore", "undo"})
 
 
@@ -86,7 +87,7 @@ class Board:
         self._sheet, self._form = FactSheet(), Settings()
         self._picture = pn.Column(sizing_mode="stretch_width", margin=0)
         wide = {"sizing_mode": "stretch_width", "margin": 0}
-        self._holder = pn.Column(self._table, styles={"height": "max(240px, 46vh)", "padding": "0 8px"}, **wide)
+        self._holder = pn.Column(self._table, styles=_room(len(self.context.frame)), **wide)
         self._runs = pn.Column(self._chooser, self._nothing, self._holder, self._curves.pane, **wide)
         self._others = pn.Column(self._form, self._picture, self._sheet, sizing_mode="stretch_width", margin=0)
         self.layout = pn.Column(
@@ -276,6 +277,7 @@ class Board:
     def _draw_table(self) -> None:
         context, view = self.context, self.view
         there = self._holder.visible = len(context.frame) > 0  # before its table: one that is built unseen stays empty
+        self._holder.styles = _room(len(context.frame))
         self._curves.pane.visible = len(context.everything) > 0
         self._nothing.blocks = [] if there else self._why_nothing()
         if not there:
@@ -356,6 +358,11 @@ def _failed(widget: Widget, error: Exception) -> list[Block]:
 def _name_of(widget: Widget) -> str:
     name = getattr(widget, "__name__", type(widget).__name__)
     return "own" if name == "<lambda>" else name.replace("_", " ")
+
+
+def _room(runs: int) -> dict[str, str]:
+    """The table's: no more than it needs."""
+    return {"height": f"min({_AROUND + tabling.ROW * runs}px, max(240px, 46vh))", "padding": "0 8px"}
 
 
 def _sorters(sort: Sequence[str], columns: Sequence[tabling.Column]) -> list[dict[str, str]]:

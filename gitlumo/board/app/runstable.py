@@ -61,7 +61,7 @@ class RunsTable(Tabulator):
             stylesheets=[looks.sheet("table.css")],
             configuration={
                 "height": "100%",
-                "rowHeight": 26,
+                "rowHeight": tabling.ROW,
                 "placeholder": "",
                 "columnDefaults": {"minWidth": 18, "tooltip": False, "headerWordWrap": False},
             },
