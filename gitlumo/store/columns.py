@@ -17,6 +17,7 @@ from gitlumo import values
 if TYPE_CHECKING:
     from gitlumo.store.record import Record
 
+STATES = ("running", "finished", "failed", "killed")
 FIELDS = {
     "exp": "the exp_name",
     "name": "the test_name",
