@@ -51,6 +51,11 @@ Held = int | float | str | bytes  # a value as SQLite holds it
 _INT64 = 1 << 63
 
 
+def is_column(name: object) -> bool:
+    """Whether a name is a column's, not one that a user has made up."""
+    return isinstance(name, str) and (name in FIELDS or name.startswith((PARAMS, METRICS)))
+
+
 def columns_of(run: Record) -> dict[str, Column]:
     """A run's columns; what it has not is absent. Times are seconds since 1970.
 
