@@ -59,6 +59,15 @@ def check(column: str, op: str, value: Literal) -> None:
         shown = quoted(value) if isinstance(value, str) else literal_text(value)
         what = f"{shown} is {kind_of(value)}" if kind_of(value) != kind else f"{op} is for texts"
         raise InvalidValue(f"{column} is {kind}, and {what}: that never holds")
+    if column == "state" and op in ("=", "in") and value not in columns.STATES:
+        raise InvalidValue(f"{column} is {columns.FIELDS[column]}, never {literal_text(value)}{_nearest_state(value)}")
+
+
+def _nearest_state(value: Literal) -> str:
+    import difflib
+
+    near = difflib.get_close_matches(str(value).lower(), columns.STATES, 1)
+    return f"; did you mean {near[0]}?" if near else ""
 
 
 @functools.lru_cache(maxsize=64)

@@ -279,7 +279,7 @@ class Watcher:
             In a notebook what is displayed; in a script nothing.
 
         Raises:
-            UsageError: If panel is not installed.
+            UsageError: If panel is not installed, or what is given is no such data frame, function or port.
             LumoError: If the ledger cannot be read, or the port cannot be used.
         """
         from gitlumo.board.showing import show

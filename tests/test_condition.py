@@ -130,6 +130,8 @@ def test_a_column_is_no_condition():
     (lambda: C["start"] > "soon", "start: 'soon' is not a time: 2026-11-20"),
     (lambda: C["exp"] == 1, "exp is a text, and 1 is a number: that never holds"),
     (lambda: C["ratio"].contains("a"), 'ratio is a number, and "a" is a text: that never holds'),
+    (lambda: C["state"] == "done", "state is running, finished, failed or killed, never done"),
+    (lambda: C["state"].isin(["finished", "faild"]), "never faild; did you mean failed?"),
     (lambda: C["deprecated"] == "yes", 'deprecated is true or false, and "yes" is a text: that never holds'),
 ])  # fmt: skip
 def test_wrong_values(make, said):

@@ -230,6 +230,8 @@ WRONG = {  # between « and » is the place
     "acc ~ «3»": 'metrics.acc is a number in every run, and "3" is a text: that never holds',
     "wd < «true»": "true and false have no order: write params.wd = true",
     "deprecated = «1»": "deprecated is true or false, and 1 is a number: that never holds",
+    "state = «finishd»": "state is running, finished, failed or killed, never finishd; did you mean finished?",
+    "state not in (failed, «Killd»)": "state is running, finished, failed or killed, never Killd; did you mean killed?",
     "took ~ «soon»": 'took is a number, and "soon" is a text: that never holds',
     "took ~ «1»": 'took is a number, and "1" is a text: that never holds',
     "«acc.lst» > 1": f"no run has a column acc.lst; did you mean metrics.acc? ({LISTED})",

@@ -25,12 +25,20 @@ def trained(repo):
     return repo
 
 
-def test_the_snippets_and_commands_run(trained, git):
+def test_the_five_minutes(repo, git):
+    script = repo / "train.py"
+    script.write_text(next(block for block in blocks("python") if "dump_metric" in block))
+    for _ in range(2):
+        subprocess.run([sys.executable, script], check=True, capture_output=True)
     commands = next(block for block in blocks("sh") if "git lumo log" in block)
     done = subprocess.run(["sh", "-e", "-c", commands], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert "finished acc=0.75" in done.stdout
     assert "Snapshot of the work tree" in done.stdout
+    assert git("status", "--short") == " M train.py"
+
+
+def test_the_snippets_run(trained, git):
     made = [f"?? snippet{number}.py" for number in range(len(blocks("python")))]
     assert git("status", "--short").splitlines() == made
 

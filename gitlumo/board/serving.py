@@ -25,7 +25,7 @@ from tornado.websocket import WebSocketClosedError
 from gitlumo.board import gate, looks
 from gitlumo.board.firstpage import First, first, title_of
 from gitlumo.board.looks import WEB
-from gitlumo.errors import LumoError
+from gitlumo.errors import LumoError, UsageError
 from gitlumo.home import Home
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 ADDRESS = "127.0.0.1"
 PORT = 5866  # L U M O on a telephone
+MAX_PORT = 65535
 _TRIED = 20  # ports from that one on, where none is asked for
 _BOKEH = ("bokeh.min.js", "bokeh-gl.min.js", "bokeh-widgets.min.js", "bokeh-tables.min.js")
 _POLICY = (
@@ -74,6 +75,7 @@ class Server:
             port: Where to listen; None: :data:`PORT`, or the next one that is free; 0: any.
 
         Raises:
+            UsageError: If that is no port.
             LumoError: If the port is in use, or may not be used.
         """
         self._sockets = _bound(port)
@@ -302,6 +304,8 @@ def _spec(name: str) -> str:
 
 
 def _bound(port: int | None) -> list[socket.socket]:
+    if port is not None and not (isinstance(port, int) and 0 <= port <= MAX_PORT):
+        raise UsageError(f"a port is 0 to {MAX_PORT}, not {port!r}")
     ports = range(PORT, PORT + _TRIED) if port is None else (port,)
     for each in ports:
         try:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from gitlumo import notebook
+from gitlumo.condition import ALIASES
 from gitlumo.errors import UsageError
 from gitlumo.home import Home
+from gitlumo.store.columns import is_column
+from gitlumo.values import shown
 
 if TYPE_CHECKING:
     import pandas
@@ -26,7 +29,8 @@ def show(
 ) -> Any:
     """See :meth:`gitlumo.watcher.Watcher.panel`."""
     check_installed()
-    if any(not callable(widget) for widget in widgets):
+    _check_frame(frame)
+    if not isinstance(widgets, Iterable) or any(not callable(widget) for widget in widgets):
         raise UsageError("widgets are functions from a data frame to what panel can show: panel(df, widgets=[f])")
     if notebook.path() is None and not _within_panel():
         from gitlumo.board.serving import serve
@@ -36,6 +40,21 @@ def show(
     from gitlumo.board.app.application import inline
 
     return inline(home, frame, widgets)
+
+
+def _check_frame(frame: object) -> None:
+    """See that it has runs as rows.
+
+    Raises:
+        UsageError: If not; says what has.
+    """
+    import pandas
+
+    if frame is not None and not isinstance(frame, pandas.DataFrame):
+        raise UsageError(f"panel takes a data frame of Watcher().load(), or None for all runs, not {shown(frame)}")
+    if frame is not None and len(frame) and not any(is_column(ALIASES.get(name, name)) for name in frame.columns):
+        named = ", ".join(map(str, frame.columns[:3]))
+        raise UsageError(f"panel takes a data frame with a row a run, as load() gives; this one's columns are: {named}")
 
 
 def check_installed() -> None:

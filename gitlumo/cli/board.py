@@ -60,15 +60,15 @@ def _serve(args: argparse.Namespace) -> int:
 
     check_installed()
     from gitlumo.board.serving import serve
-    from gitlumo.cli.asking import keys
+    from gitlumo.cli.asking import keys, wanted
+    from gitlumo.watcher import Selection
 
     opened = open_here()
     looks: list[tuple[str, str]] = [("q", _expression(args))] if args.expr else []
-    if args.sort or args.columns:
-        from gitlumo.watcher import Selection
-
+    if args.expr or args.sort or args.columns:
         with Selection(opened.branch, opened.cache_root) as selection:
             names = selection.names()
+            wanted(args, opened, selection)  # what means nothing is said here, not in the browser
         looks += [("columns", name) for name in keys("--columns", args.columns, names)]
         sign = "-" if args.sort and args.sort.startswith("-") else ""
         looks += [("sort", sign + name) for name in keys("--sort", args.sort and args.sort.removeprefix("-"), names)]
@@ -95,6 +95,8 @@ def _write(args: argparse.Namespace) -> int:
     from gitlumo.watcher import Selection
 
     opened = open_here()
+    if not args.html:
+        raise LumoError("--html names no file: --html FILE, or - for standard output")
     if args.html != "-":
         refuse(args.html, args.force)  # before the work, too
     with Selection(opened.branch, opened.cache_root) as selection:

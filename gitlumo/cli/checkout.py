@@ -36,7 +36,7 @@ def run(args: argparse.Namespace) -> int:
     for line in made.missing:
         print(f"warning: {printable(line)}", file=sys.stderr)
     print(f"{printable(made.path)}: the code of {printable(made.exp)}, {made.commit[:12]}")
-    print(f'  (to remove it: "git worktree remove {shlex.quote(printable(made.path))}")')
+    print(f'  (to remove it: "{printable(shlex.join(worktree.how_to_remove(made.path)))}")')
     return 0
 
 
@@ -72,7 +72,7 @@ def check_out(opened: Opened, found: Found, folder: str | None) -> CheckedOut:
     path = os.path.realpath(folder if folder is not None else _beside(opened, found))
     if os.path.lexists(path) and (not os.path.isdir(path) or os.listdir(path)):
         known = any(entry.path == path for entry in worktree.entries(opened.repository))
-        remedy = f"; 'git worktree remove {shlex.quote(path)}' removes it" if known else ""
+        remedy = f"; '{shlex.join(worktree.how_to_remove(path))}' removes it" if known else ""
         raise LumoError(f"{path} is there already, and not an empty folder\nname another folder{remedy}")
     if not os.path.lexists(path):  # somebody may have deleted an earlier one by hand
         worktree.remove(opened.repository, path)

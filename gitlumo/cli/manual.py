@@ -34,7 +34,8 @@ SETTINGS = {
 }
 ENVIRONMENT = {
     "GIT_DIR, GIT_WORK_TREE": "the repository, as for git itself",
-    "LUMO_DISABLED": "1: a training script records nothing; verbs do not care",
+    "LUMO_DISABLED": "1: a training script records nothing, and what git lumo run, rerun and sweep run is not recorded;"
+    " git lumo verify refuses, all other verbs do not care",
     "LUMO_EXP_TEST_NAME": "the name of the next run of a training script",
     "LUMO_METRICS": "set for the command of git lumo run: the file that takes metrics, an object of JSON a line",
     "LUMO_SEED": "the seed that gitlumo.seed_everything takes; rerun sets it",

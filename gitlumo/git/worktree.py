@@ -238,6 +238,14 @@ def remove(repository: Repository, path: str, lock: str | None = None) -> None:
             forget(repository, entry)
 
 
+def how_to_remove(path: str) -> list[str]:
+    """What a user types to remove one: of one with submodules git asks for more (``validate_no_submodules``)."""
+    where = ["--git-dir", os.path.join(path, ".git"), "--work-tree", path]
+    listed = process.run([*where, "ls-files", "--stage", "-z"], cwd=path, env=environment(), check=False).out
+    has_submodules = any(line.startswith(b"160000 ") for line in listed.split(b"\0"))
+    return ["git", "worktree", "remove", *(["--force"] if has_submodules else []), path]
+
+
 def discard(path: str) -> None:
     """Remove a work tree of whichever repository, and its entry there.
 

@@ -252,6 +252,13 @@ class _Command(Experiment):
             except LumoError as error:  # no name for a metric
                 self._warn(f"{self.label}: {error}")
 
+    def _warn(self, message: str) -> None:
+        """As verbs warn: a line of the program's source, which Python's warnings name, tells nobody anything."""
+        out = machine.stderr()
+        if out is not None:
+            with contextlib.suppress(OSError, ValueError):
+                print(f"warning: {message}", file=out)
+
     def _public_text(self, text: str) -> str:
         return privacy.public_text(text, self.repository.location.work_tree)
 

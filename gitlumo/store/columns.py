@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 SYSTEM = "system/"  # how metrics of the machine begin
+STATES = ("running", "finished", "failed", "killed")
 FIELDS = {
     "exp": "the exp_name",
     "name": "the test_name",
@@ -55,6 +56,11 @@ _INT64 = 1 << 63
 def of_the_run(metrics: Mapping[str, T]) -> dict[str, T]:
     """Metrics without those of the machine, which are other ones each time: those that runs are compared by."""
     return {key: value for key, value in metrics.items() if not key.startswith(SYSTEM)}
+
+
+def is_column(name: object) -> bool:
+    """Whether a name is a column's, not one that a user has made up."""
+    return isinstance(name, str) and (name in FIELDS or name.startswith((PARAMS, METRICS)))
 
 
 def columns_of(run: Record) -> dict[str, Column]:

@@ -92,3 +92,17 @@ def test_a_script_serves_it(runs, visit):
 def test_widgets_are_functions(runs):
     with pytest.raises(UsageError, match="widgets are functions"):
         Watcher().panel(widgets=["x"])
+    with pytest.raises(UsageError, match="widgets are functions"):
+        Watcher().panel(widgets=5)
+
+
+def test_a_frame_has_runs_as_rows(runs):
+    df = Watcher().load()
+    for wrong in (5, "df", df["uid"], [df]):
+        with pytest.raises(UsageError, match=r"panel takes a data frame of Watcher\(\)\.load\(\), or None"):
+            Watcher().panel(wrong)
+    with pytest.raises(UsageError, match="with a row a run"):
+        Watcher().panel(df.T)
+    for port in (65536, -1, "x"):
+        with pytest.raises(UsageError, match="a port is 0 to 65535"):
+            Watcher().panel(df, port=port)

@@ -119,6 +119,9 @@ lr < 1 lr > 2
 missing(lr
 state in (a b)
 ratio = x
+state = finishd
+state != "Failed"
+state in (finished, killd)
 git.commit = HEAD
 git.commit in main..HEAD
 start > 2 months ago

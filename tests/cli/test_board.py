@@ -85,6 +85,11 @@ def test_deprecated_runs_are_left_out(lumo, ledger):
         (["--html", "none/a.html"], 128, "none: No such file or directory; name another place"),
         (["--html", "train.py"], 128, "train.py is there already; --force writes over it"),
         (["--html", "."], 128, ". is there already"),
+        (["--html", ""], 128, "--html names no file"),
+        (["lr <"], 129, "    lr <\n        ^"),
+        (["nosuch = 1"], 129, "    nosuch = 1\n    ^^^^^^"),
+        (["state = finishd"], 129, "did you mean finished?"),
+        (["--no-open", "--port", "99999"], 129, "a port is 0 to 65535, not 99999"),
     ],
 )
 def test_what_cannot_be_done(lumo, ledger, words, status, said):

@@ -53,6 +53,18 @@ def test_a_work_tree_beside_the_repository(trained, lumo, git):
     assert lumo("checkout", "first").status == 0
 
 
+def test_code_with_a_submodule_is_removed_as_it_says(repo, lumo, git, tmp_path):
+    git("clone", "--quiet", repo, tmp_path / "library")
+    git("submodule", "--quiet", "add", tmp_path / "library", "library")
+    gitlumo.SimpleExperiment("digits", "first").start().end()
+    path = tmp_path / "code"
+    hint = f"git worktree remove --force {path}"
+    assert f'  (to remove it: "{hint}")' in lumo("checkout", "first", path).out
+    assert f"'{hint}' removes it" in lumo("checkout", "first", path).err
+    git(*hint.split()[1:])
+    assert not path.exists()
+
+
 def test_a_folder_of_ones_own(trained, lumo, git, tmp_path):
     (tmp_path / "my tree").mkdir()
     done = lumo("checkout", "first", "../my tree", "--json")

@@ -176,7 +176,8 @@ def test_no_space_for_the_recording(repo, lumo_run, runs, nothing_left):
     )
     assert done.returncode == 6
     assert len(done.stdout) == 1_000_001
-    assert b"LumoWarning" in done.stderr
+    assert b"warning: sh/" in done.stderr
+    assert b"LumoWarning" not in done.stderr
     run = runs()["sh"]
     assert run.info["hooks"]["Output"]["loaded"] is False
     assert text_of(run, "stderr") == b"end\n"

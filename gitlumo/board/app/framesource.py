@@ -68,7 +68,7 @@ class _Names:
     def __init__(self, rows: pd.DataFrame):
         self._rows = rows
         ours = [str(name) for name in rows.columns]
-        self._known = {name if _is_ours(name) else PARAMS + name for name in ours}
+        self._known = {name if columns.is_column(name) else PARAMS + name for name in ours}
 
     def names(self) -> set[str]:
         """All columns; the user's own as parameters."""
@@ -80,10 +80,6 @@ class _Names:
         held = [] if column is None else self._rows[column].tolist()
         kinds = {type(_value(value)) for value in held if not tabling.is_missing(value)}
         return {{int: "integer", float: "real", str: "text"}.get(kind, "blob") for kind in kinds}
-
-
-def _is_ours(name: str) -> bool:
-    return name in columns.FIELDS or name.startswith((PARAMS, columns.METRICS))
 
 
 def _column(name: str, rows: pd.DataFrame) -> Any:

@@ -9,6 +9,7 @@ const FIELD_KINDS = new Map([
   ...["start", "end", "took", "ratio", "end_code"].map((name) => [name, "a number"]),
   ["deprecated", "true or false"],
 ]);
+const STATE_WORDS = ["running", "finished", "failed", "killed"];
 const ALIASES = new Map(Object.entries({ exp_name: "exp", test_name: "name", tags: "tag", commit: "git.commit", branch: "git.branch", duration: "took" }));
 const KEYWORDS = new Set(["and", "or", "not", "in", "contains", "missing"]);
 const OPS = new Map([["=", "="], ["==", "="], ["!=", "="], ["<", "<"], ["<=", "<="], [">", ">"], [">=", ">="], ["~", "~"], ["!~", "~"]]);
@@ -341,6 +342,10 @@ class Reader {
     if (held?.size && (!held.has(kind) || ((op === "~" || op === "contains") && !held.has("a text")))) {
       const quote = held.has("a text") && kind !== "a text" ? `; write "${exactly(value)}" for the text` : "";
       refuse(`${name} is ${[...held].sort().join(" or ")}, and ${held.has(kind) ? `${op} is for texts` : `${exactly(value)} is ${kind}`}: that never holds${quote}`);
+    }
+    if (name === "state" && (op === "=" || op === "in") && !STATE_WORDS.includes(value)) {
+      const near = STATE_WORDS.find((state) => distance(String(value).toLowerCase(), state) <= 2);
+      refuse(`state is running, finished, failed or killed, never ${exactly(value)}${near ? `; did you mean ${near}?` : ""}`);
     }
     return value;
   }
