@@ -87,7 +87,7 @@ def encode(image: Any, key: str) -> tuple[bytes, str]:
         raise
     except Exception as error:  # of PIL, of numpy, of whatever the image is of: a broken one does not stop a training
         why = error.strerror if isinstance(error, OSError) and error.strerror else str(error) or type(error).__name__
-        what = repr(os.fspath(image)) if isinstance(image, (str, os.PathLike)) else values.shown(image)
+        what = repr(os.fspath(image)) if isinstance(image, (str, os.PathLike)) else f"this {type(image).__name__}"
         raise InvalidValue(f"{key}: {what} cannot be read: {why}") from error
 
 
@@ -174,7 +174,8 @@ def _pixels(image: Any, key: str) -> tuple[bytes, tuple[int, int, int]]:
         array = _as_numpy(array, key)
     if not hasattr(array, "__array_interface__"):
         raise InvalidValue(
-            f"{key} must be an image: an array, an image of PIL's, a figure, or a file; not {values.shown(image)}"
+            f"{key} must be an image: an array, an image of PIL's, a figure, a file's path or bytes;"
+            f" not {values.shown(image)}"
         )
     if array.dtype.kind == "O" and is_of_figures(array):
         raise InvalidValue(f"{key}: an array of axes is no image; pass the figure")
