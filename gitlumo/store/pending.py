@@ -12,9 +12,38 @@ from gitlumo import machine, values
 from gitlumo.errors import FormatError
 from gitlumo.store import layout, record, register, shared
 from gitlumo.store.branch import Branch
-from gitlumo.store.journal import Folder
+from gitlumo.store.journal import Folder, Signature
 from gitlumo.store.record import Record
 from gitlumo.store.register import OpenRun
+
+
+class Followed(Folder):
+    """The folder of a registered run, also when it is moved while it is read: a script may give its run a name."""
+
+    def __init__(self, run: OpenRun, max_file: int):
+        super().__init__(run.info_dir, max_file)
+        self._run = run
+
+    def read(self, path: str) -> bytes | None:
+        """See :meth:`gitlumo.store.journal.Folder.read`."""
+        data = super().read(path)
+        return super().read(path) if data is None and self.follow() else data
+
+    def _files(self) -> list[tuple[str, Signature]]:
+        try:
+            return super()._files()
+        except FileNotFoundError:
+            if not self.follow():
+                raise
+            return super()._files()
+
+    def follow(self) -> bool:
+        """Go where the folder lies now; whether that is another place."""
+        if os.path.isdir(self.info_dir):
+            return False
+        now = register.find(self._run.lumo_dir, self._run.uid) if self._run.lumo_dir else None
+        before, self.info_dir = self.info_dir, now.info_dir if now else self.info_dir
+        return self.info_dir != before
 
 
 @dataclass
@@ -68,13 +97,14 @@ def open_run(run: OpenRun, max_file: int, here: machine.Process) -> Pending | No
         OSError: If the folder cannot be read.
         FormatError: If what says who the run is is damaged.
     """
-    folder = Folder(run.info_dir, max_file)
-    os.listdir(run.info_dir)  # a folder that cannot be read now says nothing
+    folder = Followed(run, max_file)
+    folder.follow()
+    os.listdir(folder.info_dir)  # a folder that cannot be read now says nothing
     identity = layout.read_identity(folder.read)
     if identity is None or identity.uid != run.uid:
         if folder.read(layout.info_path("uid")) is None:
             return None
-        raise FormatError(f"{run.info_dir}: its uid, exp_name, test_name or progress is damaged")
+        raise FormatError(f"{folder.info_dir}: its uid, exp_name, test_name or progress is damaged")
     extra: dict[str, bytes] = {}
 
     def read(path: str) -> bytes | None:
@@ -84,10 +114,11 @@ def open_run(run: OpenRun, max_file: int, here: machine.Process) -> Pending | No
                 extra[path] = record.metrics_to_bytes(folded)
         return extra.get(path) or folder.read(path)
 
-    pending = Pending(run, folder, extra, Record(read, lambda: sorted({*folder.paths(), *extra}), run.info_dir), None)
+    whole = Record(read, lambda: sorted({*folder.paths(), *extra}), folder.info_dir)
+    pending = Pending(run, folder, extra, whole, None)
     # Whether it is dead comes first: what is read after that is all that it will ever have written.
     pending.dead = machine.is_dead(owner_of(pending.record.info("pinfo"), run.image), here)
-    if note := shared.read_note(run.info_dir):
+    if note := shared.read_note(folder.info_dir):
         recorded = is_recorded_by(note, here)
         pending.abandoned = recorded is False
         if pending.dead:  # the script in a killed runner's command goes on

@@ -16,12 +16,13 @@ from gitlumo.store import journal
 
 @dataclass(frozen=True)
 class OpenRun:
-    """A run in the register; ``image`` is that of its process, see :func:`gitlumo.machine.image_of`."""
+    """A run in the register of ``lumo_dir``; ``image`` is that of its process (:func:`gitlumo.machine.image_of`)."""
 
     uid: str
     info_dir: str
     left: bool = False
     image: str | None = field(default=None, compare=False)
+    lumo_dir: str = field(default="", compare=False)
 
 
 def add(lumo_dir: str, uid: str, info_dir: str, *, left: bool = False, image: str | None = None) -> None:
@@ -70,7 +71,7 @@ def find(lumo_dir: str, uid: str) -> OpenRun | None:
             info_dir = former  # its mover was killed before it moved it
         if not isinstance(info_dir, str) or "\0" in info_dir:
             return None
-        return OpenRun(uid, info_dir, entry.get("left") is True, image if isinstance(image, str) else None)
+        return OpenRun(uid, info_dir, entry.get("left") is True, image if isinstance(image, str) else None, lumo_dir)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
 

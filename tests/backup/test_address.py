@@ -11,6 +11,7 @@ from gitlumo.backup.address import Address
 from gitlumo.cli import main
 from gitlumo.cli.opening import open_here
 from gitlumo.errors import LumoError, UsageError
+from tests.backup import backups
 from tests.backup.parcels import PUBLIC
 
 ENTERPRISE, PORT = "https://ghe.corp/api/v3", "https://ghe.corp:8443/api/v3"
@@ -183,6 +184,7 @@ def test_wrong_names(git, repo, name):
     "url", ["github.com", "ftp://x/y", "https://ada@ghe.corp/api/v3", "https:///x", "https://x/?y"]
 )
 def test_wrong_apis(git, repo, url, capfd):
+    backups.record()
     git("config", "lumo.githubUrl", url)
     assert main(["backup", "@"]) == 129
     assert "lumo.githubUrl is" in capfd.readouterr().err

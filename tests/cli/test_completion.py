@@ -61,7 +61,7 @@ CASES = [
     (["st"], ["status "]),
     ([""], sorted(f"{verb} " for verb in VERBS)),
     (["log", "--on"], ["--oneline "]),
-    (["show", "--"], ["--debug ", "--help ", "--history ", "--json ", "--metric ", "--plot "]),
+    (["show", "--"], ["--debug ", "--diff ", "--help ", "--history ", "--json ", "--metric ", "--plot "]),
     (["show", "sec"], ["second "]),
     (["show", "fir"], ["first ", "first\\ try "]),
     (["show", "digits/"], ["digits/first ", "digits/second "]),
