@@ -45,8 +45,14 @@ def _one_run(work: Path, server: HttpServer, quick: bool) -> list[Figure]:
     for path in (mine, theirs):
         place.git("clone", "-q", server.url(shared.name), path, cwd=work)
     subprocess.run([*LUMO, "init"], cwd=mine, check=True, capture_output=True)
+    place.git("config", "lumo.gitleaks", "false", cwd=mine)  # another program, where it is installed
+    looking = ("env", "GIT_CONFIG_COUNT=1", "GIT_CONFIG_KEY_0=lumo.gitleaks", "GIT_CONFIG_VALUE_0=true")
     subjects = {
         "git lumo push": (lambda: in_child(_record, cwd=mine), process(*LUMO, "push", cwd=mine)),
+        "with gitleaks, if it is there": (
+            lambda: in_child(_record, cwd=mine),
+            process(*looking, *LUMO, "push", cwd=mine),
+        ),
         "git push of one commit": (lambda: _commit(theirs), process("git", "push", "-q", "origin", "main", cwd=theirs)),
         "python -c pass": (lambda: None, process(*PYTHON)),
         "git lumo --version": (lambda: None, process(*LUMO, "--version")),
