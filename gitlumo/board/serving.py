@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 ADDRESS = "127.0.0.1"
 PORT = 5866  # L U M O on a telephone
 MAX_PORT = 65535
+_HEAD_START = 0.3  # seconds that the first page has before panel is imported, which would slow it down
 _TRIED = 20  # ports from that one on, where none is asked for
 _BOKEH = ("bokeh.min.js", "bokeh-gl.min.js", "bokeh-widgets.min.js", "bokeh-tables.min.js")
 _POLICY = (
@@ -54,6 +55,7 @@ class Server:
     Attributes:
         url: Its address, with the token.
         port: Where it listens.
+        has_shown: Whether a page was given out.
     """
 
     def __init__(
@@ -86,6 +88,7 @@ class Server:
         self._failed = ""
         self.image: Image = lambda uid, path: None
         self._ready = asyncio.Event()
+        self.has_shown = threading.Event()
         self._gate = gate.Gate(self._front(), self._token, self.port)
 
     def _front(self) -> Application:
@@ -120,6 +123,7 @@ class Server:
         await asyncio.Event().wait()
 
     def _prepare(self) -> None:
+        self.has_shown.wait(_HEAD_START)
         try:
             application, self.image = self._build()
             self._loop.add_callback(self._install, application)
@@ -219,6 +223,7 @@ class _Page(_Asked):
         self.set_header("Content-Security-Policy", _POLICY.format(nonce=nonce, host=self.request.host))
         shown = {name: getattr(seen, name) for name in First.__dataclass_fields__} | {"width": seen.width}
         self.finish(_pages().load("page.html").generate(nonce=nonce, scripts=scripts(), **shown))
+        self.server.has_shown.set()
 
 
 class _Colours(_Asked):

@@ -86,4 +86,4 @@ def _serving(command: list[str], folder: Path, env: dict[str, str]) -> Iterator[
         try:
             yield next(found[0] for line in process.stdout if (found := URL.search(line)) and "github" not in line)
         finally:
-            process.terminate()
+            process.kill()
