@@ -25,7 +25,10 @@ def board(trained, serve):
     return serve(trained)
 
 
-@pytest.mark.parametrize(("width", "dark"), [(1280, False), (400, True)], ids=["wide", "narrow"])
+NARROW = pytest.param(400, True, id="narrow", marks=pytest.mark.soak)
+
+
+@pytest.mark.parametrize(("width", "dark"), [pytest.param(1280, False, id="wide"), NARROW])
 def test_axe_core_finds_no_serious_fault(board, visit, width, dark):
     page = visit(board.url, width=width, dark=dark)
     found = []

@@ -7,6 +7,7 @@ import pytest
 from gitlumo import Watcher
 from tests.board.serving import back, holds, tab, until_named, wait
 
+pytestmark = pytest.mark.soak  # long
 FIRST = "#first tbody td:nth-child(3), #first thead th:nth-child(n + 3)"
 TABLE = ".tabulator-row:nth-child(-n + 12) .tabulator-cell[tabulator-field=c0], .tabulator-col[tabulator-field^=c]"
 PLACES = """(elements) => elements.map((each) => {

@@ -18,7 +18,8 @@ from tests.board.serving import environment, until_drawn
 with warnings.catch_warnings(action="ignore"):
     import nbclient
     import nbformat
-pytestmark = pytest.mark.filterwarnings("ignore")  # jupyter has warnings of its own
+# long; and jupyter has warnings of its own
+pytestmark = [pytest.mark.soak, pytest.mark.filterwarnings("ignore")]
 
 CELLS = (
     "import gitlumo; w = gitlumo.Watcher(); df = w.load(); df['score'] = df['metrics.acc'] * 2",

@@ -312,8 +312,14 @@ def test_light_and_dark(page_file, opened):
     assert page.evaluate(back) == "rgb(255, 255, 255)"
 
 
-@pytest.mark.parametrize("width", [1280, 400])
-@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+LOOKS = [
+    (1280, True),
+    (400, False),
+    *(pytest.param(*look, marks=pytest.mark.soak) for look in ((1280, False), (400, True))),
+]
+
+
+@pytest.mark.parametrize(("width", "dark"), LOOKS)
 def test_axe_core_finds_no_serious_fault(page_file, opened, width, dark):
     page = opened(page_file, width=width, dark=dark)
     drawn(page)

@@ -35,7 +35,7 @@ def http_line(shared, http):
         yield found, http.url("shared.git").replace(f":{http.server_port}/", f":{found.port}/")
 
 
-@pytest.fixture(params=["http", "daemon", "ssh"])
+@pytest.fixture(params=["http", *(pytest.param(name, marks=pytest.mark.soak) for name in ("daemon", "ssh"))])
 def line(request, shared, tmp_path, monkeypatch):
     """A proxy in front of a server, and the shared repository's address behind it."""
     if request.param == "http":
