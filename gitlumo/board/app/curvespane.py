@@ -172,12 +172,14 @@ class CurvesPane:
     def _fill(self, key: str, plot: Plot, drawn: Sequence[Drawn], curves: dict[str, Curves]) -> None:
         view = self._context.view
         wanted = {each.key: each for each in drawn if any(key in curves[uid] for uid in each.uids)}
-        plot.drop([name for name in plot.lines if name not in wanted])
+        for name in [name for name in plot.lines if name not in wanted]:
+            plot.lines.pop(name)
         for name, each in wanted.items():
             parts = [(uid, curves[uid][key]) for uid in each.uids if key in curves[uid]]
             series = self._mean(parts) if view.over else self._series(*parts[0])
             colours = palette.DARK if self._context.dark else palette.LIGHT
             plot.put(name, each.label, colours[each.colour], series, view.smooth)
+        plot.show()
 
     def _series(self, uid: str, curve: Curve) -> Series:
         step, time, value = curve.arrays()

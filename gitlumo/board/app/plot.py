@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from bokeh.models import ColumnDataSource, DataRange1d, HoverTool, Range
+from bokeh.models import ColumnDataSource, DataRange1d, GlyphRenderer, HoverTool, Range, Scatter, VArea
+from bokeh.models import Line as LineGlyph
 
 from gitlumo.board import looks
 from gitlumo.board.app.figures import new_figure
@@ -96,17 +96,23 @@ class Plot:
         self.lines: dict[str, Line] = {}
 
     def put(self, key: str, label: str, colour: str, series: Series, smooth: float) -> None:
-        """Draw a line, or another one in its place."""
+        """Have a line, or another one in its place; a new one is seen after :meth:`show`."""
         if key in self.lines:
             line = self.lines[key]
         else:
             line = self.lines[key] = self._line(key, label, colour, series, smooth)
         line.series = series
         self._fill(line, smooth)
-        self._name()
 
-    def _name(self) -> None:
-        """Say so where there is nothing to see."""
+    def show(self) -> None:
+        """Draw the lines that there are now, all at once: each change of a figure that is seen takes the browser 50 ms.
+
+        Where there is nothing to see the title says so.
+        """
+        drawn = [each for line in self.lines.values() for each in line.renderers]
+        if drawn != self.figure.renderers:
+            self.figure.renderers = drawn
+            self._hover.renderers = [each for each in drawn if each.name is not None]
         seen = any(np.isfinite(line.series.y).any() for line in self.lines.values())
         self.figure.title.text = self._title if seen else f"{self._title}: no finite value"
 
@@ -114,21 +120,19 @@ class Plot:
         line = Line(ColumnDataSource({"x": [], "y": []}), series)
         taken = [each.dash for each in self.lines.values() if each.colour == colour]
         line.colour, line.dash = colour, min(_DASHES, key=taken.count)
-        name = looks.plain(label)
         if series.low is not None:
             line.source = ColumnDataSource({"x": [], "y": [], "low": [], "high": []})
-            band = self.figure.varea("x", "low", "high", source=line.source, color=colour, alpha=0.16)
-            line.renderers.append(band)
+            band = VArea(x="x", y1="low", y2="high", fill_color=colour, fill_alpha=0.16)
+            line.renderers.append(GlyphRenderer(data_source=line.source, glyph=band))
         elif smooth:
             line.raw = ColumnDataSource({"x": [], "y": []})
-            faint = self.figure.line("x", "y", source=line.raw, color=colour, alpha=0.25, line_width=1)
-            line.renderers.append(faint)
-        style = {"color": colour, "line_width": 1.6, "line_dash": line.dash, "name": name}
-        drawn = self.figure.line("x", "y", source=line.source, **style)
-        line.renderers.append(drawn)
+            faint = LineGlyph(x="x", y="y", line_color=colour, line_alpha=0.25, line_width=1)
+            line.renderers.append(GlyphRenderer(data_source=line.raw, glyph=faint))
+        glyph = LineGlyph(x="x", y="y", line_color=colour, line_width=1.6, line_dash=line.dash)
+        line.renderers.append(GlyphRenderer(data_source=line.source, glyph=glyph, name=looks.plain(label)))
         if len(series.x) == 1:
-            line.renderers.append(self.figure.scatter("x", "y", source=line.source, color=colour, size=6))
-        self._hover.renderers = [*self._hover.renderers, drawn]
+            dot = Scatter(x="x", y="y", line_color=colour, fill_color=colour, size=6)
+            line.renderers.append(GlyphRenderer(data_source=line.source, glyph=dot))
         return line
 
     def _fill(self, line: Line, smooth: float, within: tuple[float, float] | None = None) -> None:
@@ -160,7 +164,7 @@ class Plot:
         x, y = series.x[there:], series.y[there:]
         if not len(x):
             return
-        self._name()
+        self.show()
         if len(line.source.data["x"]) + len(x) > _FULL:
             self._fill(line, smooth)
             return
@@ -168,14 +172,6 @@ class Plot:
             line.raw.stream({"x": x, "y": clean(y)})
             y, line.last = smoothed(y, smooth, line.last)
         line.source.stream({"x": x, "y": clean(y)})
-
-    def drop(self, keys: Sequence[str]) -> None:
-        """Take lines away."""
-        for key in keys:
-            line = self.lines.pop(key)
-            gone = set(map(id, line.renderers))
-            self.figure.renderers = [each for each in self.figure.renderers if id(each) not in gone]
-            self._hover.renderers = [each for each in self._hover.renderers if id(each) not in gone]
 
 
 def _data(series: Series, within: tuple[float, float] | None) -> dict[str, Array]:
