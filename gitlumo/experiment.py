@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from gitlumo import arguments, exits, handing, hardware, ids, notebook, sampling, seeding, signals, values
+from gitlumo import arguments, exits, handing, hardware, ids, notebook, seeding, signals, values
 from gitlumo.errors import FormatError, InvalidValue, StateError
 from gitlumo.handing import Handed
 from gitlumo.hooks import ExpHook
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from gitlumo.adopting import Adopted
     from gitlumo.beginning import Beginning
     from gitlumo.resuming import Resumed
+    from gitlumo.sampling import Sampler
 
 
 _GOES_ON = {"end": None, "finished": False}  # of a run that its script has ended, and whose runner will end it
@@ -79,7 +80,7 @@ class Experiment(Sharing):
         self._provisional = False  # the name: a script may give it another one
         self._adopted: Adopted | None = None
         self._given: Any = None  # parameters that whoever runs this program's command has recorded
-        self._sampler: sampling.Sampler | None = None
+        self._sampler: Sampler | None = None
         self._registered = False
         self._publishing = False
         self._ending = False
@@ -160,6 +161,8 @@ class Experiment(Sharing):
         self._publish("checkpoint" if self._adopted else "start")
         self._share_on()
         if self.settings.system_metrics and self._adopted is None:  # an adopted run's owner samples
+            from gitlumo import sampling
+
             with self._safely(sampling.NAME):
                 self._sampler = sampling.begin(self, self.settings.system_metrics)
 
@@ -318,7 +321,7 @@ class Experiment(Sharing):
             lost = self._journal.dropped + (0 if published else self._journal.pending)
             if lost:
                 self._warn(f"{self.label}: {lost} lines and files could not be recorded: the disk did not take them")
-            if skipped := self._folder.skipped:
+            if (skipped := self._folder.skipped) and self._adopted is None:  # else its owner says so
                 told = ", ".join(f"{each['path']} ({each['reason']})" for each in skipped[:3])
                 more = f" and {len(skipped) - 3} more" if len(skipped) > 3 else ""
                 self._warn(f"{self.label}: only in {self.info_dir}, not in the ledger: {told}{more}")

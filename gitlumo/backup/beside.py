@@ -119,6 +119,7 @@ class Arriving:
         self._home = home
         self._waiting: dict[tuple[str, str], str] = {}
         self._locks = contextlib.ExitStack()  # of the folders in which they wait: as long as this process lives
+        self._swept = set[str]()
 
     @contextlib.contextmanager
     def file(self, identity: Identity, part: str, path: str, *, executable: bool) -> Iterator[BinaryIO]:
@@ -143,13 +144,23 @@ class Arriving:
         if waiting is None:
             above = os.path.dirname(folder_of(self._home, identity, part))
             os.makedirs(above, exist_ok=True)
-            _sweep(os.path.dirname(above))
+            self._sweep(os.path.dirname(above))
             waiting = os.path.join(above, f"{journal.TEMPORARY}{os.getpid()}-{os.urandom(4).hex()}")
             os.mkdir(waiting)
             with contextlib.suppress(OSError):
                 self._locks.enter_context(_locked(waiting))
             self._waiting[identity.uid, part] = waiting
         return waiting
+
+    def _sweep(self, root: str) -> None:
+        """Delete folders in which the files of a restore wait that was killed; once."""
+        if root in self._swept:
+            return
+        self._swept.add(root)
+        with contextlib.suppress(OSError):
+            for folder in os.scandir(root):
+                for entry in os.scandir(folder.path) if folder.is_dir(follow_symlinks=False) else ():
+                    _clear_if_left(entry)
 
     def settle(self, identity: Identity) -> list[str]:
         """Move a run's files to their places, and mark these as the run's; what is there stays.
@@ -203,15 +214,11 @@ def _locked(folder: str) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _sweep(root: str) -> None:
-    """Delete folders in which the files of a restore wait that was killed."""
+def _clear_if_left(entry: os.DirEntry[str]) -> None:
     with contextlib.suppress(OSError):
-        for folder in os.scandir(root):
-            for entry in os.scandir(folder.path) if folder.is_dir(follow_symlinks=False) else ():
-                with contextlib.suppress(OSError):
-                    if _WAITING.fullmatch(entry.name) and time.time() - entry.stat().st_mtime > _FRESH:
-                        with _locked(entry.path):
-                            shutil.rmtree(entry.path)
+        if _WAITING.fullmatch(entry.name) and time.time() - entry.stat(follow_symlinks=False).st_mtime > _FRESH:
+            with _locked(entry.path):
+                shutil.rmtree(entry.path)
 
 
 def _merge(source: str, target: str) -> Iterator[str]:

@@ -54,8 +54,8 @@ class Ended:
     def peak_memory(self) -> int | None:
         """The greatest resident set of one of its processes, in bytes.
 
-        None where that is not known. Between fork(2) and exec(2) a command's process is a copy of this program, and
-        Linux counts on from that copy's peak: of a command that has needed less than this program, nobody knows it.
+        None where that is not known. Until exec(2) a command's process shares this program's memory (posix_spawn(3)),
+        and Linux counts on from its peak: of a command that has needed less than this program, nobody knows it.
         """
         if self.usage.ru_maxrss <= self.least:
             return None

@@ -163,5 +163,11 @@ def _complains(said: Any) -> bool:
     return said.type in ("error", "warning") and "Data Load Response Blocked" not in said.text
 
 
+@pytest.fixture(scope="module")
+def shared(board: Served, visit_once: Visits) -> Any:
+    """The page of a module's ``board`` that its tests share."""
+    return visit_once(board.url)
+
+
 def _is_near(url: str) -> bool:
     return url.startswith(("http://127.0.0.1:", "ws://127.0.0.1:", "data:", "blob:"))

@@ -24,11 +24,6 @@ def board(repo, serve):
     return serve(repo)
 
 
-@pytest.fixture(scope="module")
-def shared(board, visit_once):
-    return visit_once(board.url)
-
-
 @pytest.fixture
 def page(shared):
     back(shared, "6 runs")

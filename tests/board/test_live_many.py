@@ -21,11 +21,6 @@ def board(many, serve):
     return serve(many)
 
 
-@pytest.fixture(scope="module")
-def shared(board, visit_once):
-    return visit_once(board.url)
-
-
 @pytest.fixture
 def page(shared):
     back(shared, "2000 runs")
