@@ -12,10 +12,10 @@ from typing import Any
 from gitlumo import values
 from gitlumo.errors import FormatError
 from gitlumo.store import layout
-from gitlumo.store.columns import of_the_run
+from gitlumo.store.columns import STATES, of_the_run
 
 MAX_CURVE = 96
-RUNNING, FINISHED, FAILED, KILLED = "running", "finished", "failed", "killed"
+RUNNING, FINISHED, FAILED, KILLED = STATES
 
 # What every run's properties have, also where the run wrote nothing (specification: "exp.properties").
 _ABSENT: dict[str, Any] = {
