@@ -63,6 +63,7 @@ def first(home: Home, query: str = "") -> First:
     """
     made = First(title_of(home), query)
     cache_root = roots(home.settings, home.lumo_dir)["cache_root"]
+    home.repository.objects.refresh()
     with Selection(Branch(home.repository, home.settings), cache_root) as selection:
         parts: list[Any] = [~Compare("deprecated", "=", True)]
         if query.strip():

@@ -124,8 +124,9 @@ class Source:
                 if self._signature() == self._seen and not before.trouble and not (before.live and waited):
                     return False
                 self.state = self._look()
-            except (LumoError, OSError) as error:
-                self.state = State(before.frame, before.live, str(error))
+            except Exception as error:  # whatever it is, the next look may be well, and pages must hear of it
+                said = str(error) if isinstance(error, LumoError | OSError) else f"{type(error).__name__}: {error}"
+                self.state = State(before.frame, before.live, said)
         for tell in list(self._listeners):
             tell()
         return True

@@ -172,6 +172,8 @@ def serve(
     Raises:
         LumoError: If it cannot listen.
     """
+    front = Home(home.repository.again(), home.settings)  # an engine is not shared by threads at once
+    alone = threading.Lock()
 
     def build() -> tuple[Any, Image]:
         from gitlumo.board.app.application import live
@@ -179,7 +181,10 @@ def serve(
         return live(home, frame, widgets)
 
     def look(query: str) -> First:
-        return first(home, query) if frame is None else First(title_of(home), query, empty="")
+        if frame is not None:
+            return First(title_of(home), query, empty="")
+        with alone:
+            return first(front, query)
 
     server = Server(home.lumo_dir, look, build, looks_at=looks_at, port=port)
     said(server.url)

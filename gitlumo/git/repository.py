@@ -253,6 +253,12 @@ class Repository:
         urls = self.config.get(f"remote.{remote}.url", [])
         return any(url not in urls[:1] for url in self.config.get(f"remote.{remote}.pushurl", urls))
 
+    def again(self) -> Repository:
+        """The same repository with engines of its own, for another thread."""
+        other = Repository(self.location)
+        other.config = self.config
+        return other
+
     def close(self) -> None:
         """Let go of files and memory."""
         if "objects" in self.__dict__:

@@ -7,9 +7,12 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
+from bokeh.events import DocumentReady
+from panel.models.esm import ReactiveESM
 
 from gitlumo import SimpleExperiment, Watcher
 from gitlumo.board import histories, looks, palette, tabling
+from gitlumo.board.app.application import application
 from gitlumo.board.app.context import by_uid
 from gitlumo.board.app.framesource import FrameSource
 from gitlumo.board.app.plot import MOST, Series, _data, smoothed
@@ -92,6 +95,40 @@ def test_a_source_looks_again_only_where_something_has_changed(repo):
     assert list(board.curves(exp.uid)["loss"].value) == [1.0, 0.5]
     with pytest.raises(NoSuchRun):
         board.find("0" * 32)
+
+
+def test_a_source_survives_whatever_a_look_meets(repo, monkeypatch):
+    board, told = source(), []
+    board.listen(lambda: told.append(board.state.trouble))
+    with monkeypatch.context() as patch:
+        patch.setattr(board, "_look", lambda: 1 / 0)
+        with SimpleExperiment("digits"):
+            assert board.poll()
+    assert board.poll()
+    assert told == ["ZeroDivisionError: division by zero", ""]
+    assert len(board.state.frame) == 1
+
+
+def test_a_page_moves_from_when_it_has_its_document(repo):
+    """Not before: bokeh would lose what changes on its way there. It shows what has changed meanwhile."""
+    exp = SimpleExperiment("digits", params={"lr": 0.1}).start()
+    board = source()
+    doc = application(board, "repo").create_document()
+    (bar,) = (each.data for each in doc.roots[0].select({"type": ReactiveESM}) if hasattr(each.data, "running"))
+    ready = DocumentReady()
+    before = len(doc.session_callbacks)
+    exp.end()
+    assert board.poll()
+    assert len(doc.session_callbacks) == before
+    for _ in range(2):  # a client that has lost its connection says so again
+        doc.callbacks.trigger_event(ready)
+    assert len(doc.session_callbacks) == before + 1
+    assert bar.running == 1
+    doc.session_callbacks[-1].callback()
+    assert bar.running == 0
+    with SimpleExperiment("digits"):
+        assert board.poll()
+    assert len(doc.session_callbacks) == before + 1
 
 
 def test_a_frame_with_columns_of_the_users_own(repo):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import panel as pn
 from bokeh.core.validation import silence
 from bokeh.core.validation.warnings import EMPTY_LAYOUT
+from bokeh.events import DocumentReady
 from panel.io.application import build_applications
 
 from gitlumo.board import looks
@@ -20,6 +21,8 @@ from gitlumo.home import Home
 
 if TYPE_CHECKING:
     import pandas as pd
+    from bokeh.application.application import SessionContext
+    from bokeh.document import Document
 
     from gitlumo.board.serving import Image
 
@@ -66,8 +69,32 @@ def application(source: Source | FrameSource, title: str, widgets: Sequence[Widg
         dark = given.get("dark", [b"0"])[-1] == b"1"
         query = given.get("query", [b""])[-1].decode("utf-8", "replace")
         board = Board(source, query=query, dark=dark, doc=doc, title=title, widgets=widgets)
-        leave = source.listen(lambda: doc.add_next_tick_callback(board.moved))
-        doc.on_session_destroyed(lambda context: leave())
+        _follow(source, doc, board)
         return board.layout
 
     return build_applications({APP: make}, title="runs", location=False)[APP]
+
+
+def _follow(source: Source | FrameSource, doc: Document, board: Board) -> None:
+    """Have a board move with its source, from when its page has all of it.
+
+    What changes between a page's connection and its document is lost: panel drops it, which takes the document for not
+    yet sent, and bokeh may send it before the document, when a client lets it go
+    (https://github.com/bokeh/bokeh/pull/9646).
+    """
+    leave: list[Callable[[], None]] = []
+
+    def moved() -> None:
+        doc.add_next_tick_callback(board.moved)
+
+    def begin(event: DocumentReady) -> None:
+        if not leave:
+            leave.append(source.listen(moved))
+            moved()
+
+    def end(context: SessionContext) -> None:
+        for each in leave:
+            each()
+
+    doc.on_event(DocumentReady, begin)
+    doc.on_session_destroyed(end)

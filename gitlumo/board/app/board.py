@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pandas as pd
@@ -175,7 +176,7 @@ class Board:
             self._draw()
         elif not self._waiting:
             self._waiting = True
-            doc.add_next_tick_callback(self._draw)
+            doc.add_next_tick_callback(self._draw_now)
 
     def _read(self, query: str) -> None:
         """Look at what an address says."""
@@ -237,12 +238,33 @@ class Board:
         """Show what has changed in the repository."""
         if self.source.state is self._state:
             return
-        self._look()
-        if self.view.tab == RUNS and not self.view.run:
-            self._draw_table()
-            self._curves.grow()
-        else:
+        with self._in_order():
+            self._look()
+            if self.view.tab == RUNS and not self.view.run:
+                self._draw_table()
+                self._curves.grow()
+            else:
+                self._draw()
+
+    def _draw_now(self) -> None:
+        with self._in_order():
             self._draw()
+
+    @contextlib.contextmanager
+    def _in_order(self) -> Iterator[None]:
+        """Send all that changes within in the order in which it does, in bokeh's own way.
+
+        In panel's way (``panel.io.document.unlocked``) what finds the line busy waits, and what goes bokeh's way passes
+        it: a page then hears of a curve before it has its figure, and throws it away.
+        """
+        if self._doc is None:
+            yield
+            return
+        self._doc.hold("collect")
+        try:
+            yield
+        finally:
+            self._doc.unhold()
 
     def _draw(self) -> None:
         """Draw what is looked at, and only that."""
