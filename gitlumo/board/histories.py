@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import os
 from array import array
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +13,12 @@ from gitlumo.store.record import Metric, Record, fold_into
 
 if TYPE_CHECKING:
     import numpy as np
+
+_loads: Callable[[bytes], Any]
+try:
+    from orjson import loads as _loads  # takes a fifth of the time
+except ImportError:  # it is of an extra
+    from json import loads as _loads
 
 _OURS = frozenset({"step", "time", "$cmp", "$with"})
 _MANY = 64  # metrics: then line by line is as fast
@@ -79,14 +84,19 @@ def _add_whole(curves: Curves, data: bytes) -> bool:
         False where it must be read line by line; then nothing was taken.
     """
     try:
-        rows = json.loads(b"[" + data.rstrip(b"\n").replace(b"\n", b",") + b"]")
-        names = dict.fromkeys(name for kind in dict.fromkeys(map(tuple, rows)) for name in kind if name not in _OURS)
+        rows = _loads(b"[" + data.rstrip(b"\n").replace(b"\n", b",") + b"]")
+        kinds = dict.fromkeys(map(tuple, rows))
+        names = dict.fromkeys(name for kind in kinds for name in kind if name not in _OURS)
         if len(names) > _MANY or any(name.startswith("$") for name in names):
             return False
-        found = {}
+        found, shared = {}, {}
         for name in names:
-            having = [row for row in rows if name in row]
-            found[name] = [array("d", [row[each] for row in having]) for each in ("step", "time", name)]
+            having = frozenset(kind for kind in kinds if name in kind)
+            if having not in shared:
+                some = rows if len(having) == len(kinds) else [row for row in rows if name in row]
+                shared[having] = some, *(array("d", [row[each] for row in some]) for each in ("step", "time"))
+            some, step, time = shared[having]
+            found[name] = step, time, array("d", [row[name] for row in some])
     except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
         return False
     for name, columns in found.items():

@@ -26,7 +26,6 @@ def boards_live(work: Path, quick: bool) -> list[Figure]:
         return []
     from playwright.sync_api import sync_playwright
 
-    from gitlumo.board.app.curvespane import FIRST_RUNS
     from tests.board.conftest import FLAGS
 
     few, many = (place.repository(work / name) for name in ("few", "many"))
@@ -58,7 +57,7 @@ def boards_live(work: Path, quick: bool) -> list[Figure]:
         Figure("command to a board that obeys", median(obeys), "ms", "import panel", python, Goal(most=2500)),
         Figure(f"a filter over {runs} runs", median(filtered), "ms", "git lumo log", asked, Goal(most=200)),
         Figure(
-            f"{2 * FIRST_RUNS} curves of {points:,} points, unread",
+            f"{CURVES} curves of {points:,} points, unread",
             median(drawn),
             "ms",
             "git lumo show --metric",
@@ -130,18 +129,21 @@ def _filtered(browser: Any, repo: Path, rounds: int) -> tuple[list[float], float
 
 
 def _drawn(browser: Any, repo: Path) -> float:
-    """Seconds from an expression to the curves of the runs that it finds, which the server has not read before."""
-    from gitlumo.board.app.curvespane import FIRST_RUNS
-    from tests.board.serving import Served, drawn
+    """Seconds from an address with ten runs to their curves of one metric, which the server has not read before."""
+    from gitlumo import Watcher
+    from tests.board.serving import Served, drawn, went
 
+    before = "metrics=loss&q=name+%3D+last"
+    runs = "&".join(f"runs={row['uid']}" for row in Watcher(repo).rows("lr > 0"))
     board = Served(repo, "name = 'last'")
     page = browser.new_context().new_page()
     page.goto(board.url)
     page.locator("html.ready").wait_for(state="attached", timeout=60_000)
-    page.locator(".filter input").fill("lr > 0")
+    went(page, before)
+    page.wait_for_timeout(500)
     begun = time.perf_counter()
-    page.locator(".filter input").press("Enter")
-    while [count for _, count in drawn(page)] != [FIRST_RUNS] * 2:
+    went(page, f"{before}&{runs}")
+    while [count for _, count in drawn(page)] != [CURVES]:
         page.wait_for_timeout(2)
     took = time.perf_counter() - begun
     page.context.close()

@@ -109,7 +109,7 @@ def test_settings_of_curves(board, page, visit):
     page.get_by_text("mean ± std by").click()
     page.locator("details[open]").get_by_label("model").check()
     page.locator(".chips", has_text="model=mlp (n=3)").wait_for()
-    assert "over=params.model" in page.url
+    wait(page, "location.search.includes('over=params.model')")
 
 
 def test_parallel_scatter_and_groups(board, page, visit):

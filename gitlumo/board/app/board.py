@@ -64,7 +64,7 @@ class Board:
             widgets: Functions from the frame that is looked at to what panel can show.
         """
         self.source = source
-        self._doc, self._waiting, self._stale = doc, False, False
+        self._doc, self._waiting, self._stale, self._fresh = doc, False, False, False
         served = doc is not None
         self._widgets = {f"own {i}": widget for i, widget in enumerate(widgets)}
         tabs = [*TABS, *((id, _name_of(widget)) for id, widget in self._widgets.items())]
@@ -159,8 +159,7 @@ class Board:
     def _changed(self, *events: Any) -> None:
         """The view has changed: by a click, a key, or the browser's history."""
         names = {event.name for event in events}
-        place = names & {"tab", "run"}
-        self._bar.param.update(push=bool(place), address=self.view.query(), tab=self.view.tab)
+        self._fresh = self._fresh or bool(names & {"tab", "run"})
         if "run" in names:
             self._file, self._done = "", None
         if "q" in names:
@@ -173,10 +172,18 @@ class Board:
         """Draw in a moment, once for all that changes now: bokeh's models change only while the document is locked."""
         doc = self._doc
         if doc is None:
+            self._say_where()
             self._draw()
         elif not self._waiting:
             self._waiting = True
+            doc.add_next_tick_callback(self._say_where)
             doc.add_next_tick_callback(self._draw_now)
+
+    def _say_where(self) -> None:
+        """Say what is looked at, before it is there."""
+        with self._in_order():
+            self._bar.param.update(tab=self.view.tab, place={"query": self.view.query(), "fresh": self._fresh})
+        self._fresh = False
 
     def _read(self, query: str) -> None:
         """Look at what an address says."""
@@ -262,7 +269,8 @@ class Board:
             return
         self._doc.hold("collect")
         try:
-            yield
+            with self._doc.models.freeze():  # else all of them are gone through with each figure
+                yield
         finally:
             self._doc.unhold()
 

@@ -223,6 +223,7 @@ class CurvesPane:
         moved = live | before  # what has ended has its last points now
         if drawn != self._drawn or (view.over and any(uid in moved for each in drawn.values() for uid in each.uids)):
             self.show()
+            return
         if view.over:
             return
         for uid in self._drawn:

@@ -27,6 +27,8 @@ class Part(JSComponent):
     sizing_mode = param.Selector(default="stretch_width", objects=["stretch_width", None])
     margin = param.Parameter(default=0)
 
+    _debounce = 0  # milliseconds for which panel waits for more to come
+
     __abstract = True
 
     def __init__(self, **params: Any):
@@ -43,8 +45,9 @@ class TopBar(Part):
     running = param.Integer()
     sync = param.String(doc="How far the remotes are, in words.")
     trouble = param.String(doc="Why the runs cannot be read; empty: they can.")
-    address = param.String(doc="The query of the page's address.")
-    push = param.Boolean(doc="Whether the next address is a new place to go back from.")
+    place = param.Dict(
+        default={}, doc="The page's address: query, and whether it is a fresh place, from which one can go back."
+    )
     went = param.Dict(default={}, doc="That the browser went back or forth: query.")
     key = param.Dict(default={}, doc="A key that means something: what.")
     dark = param.Boolean()

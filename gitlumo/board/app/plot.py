@@ -38,6 +38,7 @@ class Line:
     series: Series
     raw: ColumnDataSource | None = None
     last: float | None = None  # of the smoothed values, to go on from
+    within: tuple[float, float] | None = None  # what is seen of it, if only that was sent
     renderers: list[Any] = field(default_factory=list)
     colour: str = ""
     dash: str = ""
@@ -138,7 +139,7 @@ class Plot:
     def _fill(self, line: Line, smooth: float, within: tuple[float, float] | None = None) -> None:
         series = line.series
         y = series.y
-        line.last = None
+        line.last, line.within = None, within
         if line.raw is not None:
             y, line.last = smoothed(series.y, smooth)
             line.raw.data = _data(Series(series.x, series.y), within)
@@ -147,8 +148,12 @@ class Plot:
     def zoom(self, low: float, high: float, smooth: float) -> None:
         """Send more points of what is seen, where there are more."""
         for line in self.lines.values():
-            if len(line.series.x) > MOST:
-                self._fill(line, smooth, (low, high))
+            x = line.series.x
+            if len(x) <= MOST:
+                continue
+            within = None if low <= np.nanmin(x) and np.nanmax(x) <= high else (low, high)
+            if within != line.within:
+                self._fill(line, smooth, within)
 
     def grow(self, key: str, series: Series, smooth: float) -> None:
         """Add what is new to a line.

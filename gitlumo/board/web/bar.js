@@ -57,10 +57,10 @@ export function render({ model, el }) {
   bar.append(help);
 
   if (model.served) {
-    model.on("address", () => {
-      const url = model.address ? `?${model.address}` : location.pathname;
-      if (model.push) history.pushState(null, "", url);
-      else history.replaceState(null, "", url);
+    model.on("place", () => {
+      const { query, fresh } = model.place;
+      if (query === location.search.slice(1)) return;  // the browser's history has led here
+      history[fresh ? "pushState" : "replaceState"](null, "", query ? `?${query}` : location.pathname);
     });
     const went = () => { model.went = { query: location.search.slice(1), n: Date.now() }; };
     addEventListener("popstate", went);
