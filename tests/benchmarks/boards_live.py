@@ -15,6 +15,7 @@ from tests.benchmarks import ledgers, peers, place
 from tests.benchmarks.figures import Figure, Goal
 from tests.benchmarks.timing import in_child
 
+LIVE = 20  # runs at once, ten lines a second each
 POINTS = 10_000
 CURVES = 10
 
@@ -42,6 +43,7 @@ def boards_live(work: Path, quick: bool) -> list[Figure]:
         filtered, memory = _filtered(browser, many, rounds)
         drawn = [_drawn(browser, few) for _ in range(rounds)]
         others = peers.boards(browser, work, min(rounds, 3))
+        moving = _moving(browser, place.repository(work / "moving"), 3 if quick else 20)
         browser.close()
     runs = "1,000" if quick else "10,000"
     median: Callable[[Any], float] = lambda each: statistics.median(each) * 1e3  # noqa: E731
@@ -65,6 +67,8 @@ def boards_live(work: Path, quick: bool) -> list[Figure]:
             Goal(most=300),
         ),
         Figure(f"the server's memory with {runs} runs", memory, "MB", "panel and pandas", bare, Goal(most=250)),
+        Figure(f"the browser with {LIVE} live runs", *moving, Goal(most=30)),
+        Figure("a sample of the machine each 5 s", *in_child(sampled, 20 if quick else 200, cwd=few), Goal(most=0.1)),
     ]
 
 
@@ -126,6 +130,75 @@ def _filtered(browser: Any, repo: Path, rounds: int) -> tuple[list[float], float
     page.context.close()
     board.stop()
     return took[1:], memory
+
+
+def _moving(browser: Any, repo: Path, seconds: float) -> tuple[float, str, str, float]:
+    """Percent of a core that a browser takes that looks at live runs; and one that looks at none."""
+    import psutil
+
+    from tests.board.serving import Served
+
+    def busy() -> float:
+        before, begun = _cpu_seconds(chromium), time.perf_counter()
+        page.wait_for_timeout(seconds * 1e3)
+        return 100 * (_cpu_seconds(chromium) - before) / (time.perf_counter() - begun)
+
+    board = Served(repo)
+    page = browser.new_context().new_page()
+    page.goto(board.url)
+    page.locator("html.ready").wait_for(state="attached", timeout=60_000)
+    chromium = [each for each in psutil.Process().children(recursive=True) if "chrom" in each.name()]
+    idle = busy()
+    command = [sys.executable, "-c", f"from tests.benchmarks.boards_live import training; training({seconds + 60})"]
+    runs = [subprocess.Popen(command, cwd=repo, stderr=subprocess.DEVNULL) for _ in range(LIVE)]
+    page.locator(".live", has_text=f"{LIVE} running").wait_for(timeout=60_000)
+    page.wait_for_timeout(3000)
+    moving = busy()
+    for run in runs:
+        run.terminate()
+        run.wait()
+    page.context.close()
+    board.stop()
+    return moving, "% of a core", "without live runs", idle
+
+
+def _cpu_seconds(processes: list[Any]) -> float:
+    return sum(each.cpu_times().user + each.cpu_times().system for each in processes if each.is_running())
+
+
+def training(seconds: float) -> None:
+    """A run that logs ten times a second."""
+    from gitlumo import SimpleExperiment
+
+    with SimpleExperiment("live") as exp:
+        begun = time.monotonic()
+        for step in range(int(seconds * 10)):
+            exp.log({"loss": 1 / (step + 1)}, step=step)
+            time.sleep(max(0.0, begun + (step + 1) / 10 - time.monotonic()))
+
+
+def sampled(count: int) -> tuple[float, str, str, float]:
+    """Percent of a core that samples of the machine take, one each 5 seconds; and psutil alone for its CPU."""
+    import psutil
+
+    from gitlumo import SimpleExperiment
+    from gitlumo.sampling import Machine
+
+    machine = Machine()
+
+    def percent(take: Callable[[], Any]) -> float:
+        take()
+        spent = 0.0
+        for _ in range(count):
+            before = time.process_time()
+            take()
+            spent += time.process_time() - before
+            time.sleep(0.005)  # else there is no load to tell
+        return 100 * spent / count / 5
+
+    with SimpleExperiment("sampled") as exp:
+        ours = percent(lambda: exp.log(machine.sample()))
+    return ours, "% of a core", "psutil.cpu_percent", percent(psutil.cpu_percent)
 
 
 def _drawn(browser: Any, repo: Path) -> float:

@@ -38,7 +38,7 @@ class Figure:
     Attributes:
         name: What was measured.
         value: In ``unit``.
-        unit: us, ms, s, MB, KB.
+        unit: us, ms, s, MB, KB, % of a core.
         comparator: What it is compared with.
         beside: The comparator's figure in the same unit.
         goal: None: there is none.

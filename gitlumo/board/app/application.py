@@ -84,13 +84,10 @@ def _follow(source: Source | FrameSource, doc: Document, board: Board) -> None:
     """
     leave: list[Callable[[], None]] = []
 
-    def moved() -> None:
-        doc.add_next_tick_callback(board.moved)
-
     def begin(event: DocumentReady) -> None:
         if not leave:
-            leave.append(source.listen(moved))
-            moved()
+            leave.append(source.listen(lambda: doc.add_next_tick_callback(board.moved)))
+            doc.add_next_tick_callback(board.begin)
 
     def end(context: SessionContext) -> None:
         for each in leave:

@@ -65,6 +65,7 @@ class Board:
         """
         self.source = source
         self._doc, self._waiting, self._stale, self._fresh = doc, False, False, False
+        self._begun, self._curves_wait = False, False
         served = doc is not None
         self._widgets = {f"own {i}": widget for i, widget in enumerate(widgets)}
         tabs = [*TABS, *((id, _name_of(widget)) for id, widget in self._widgets.items())]
@@ -241,6 +242,12 @@ class Board:
 
     # What is drawn
 
+    def begin(self) -> None:
+        """Draw what waits until the page stands: the curves, and what has changed since it was asked for."""
+        self._begun = True
+        self.moved()
+        self._draw_curves_soon()
+
     def moved(self) -> None:
         """Show what has changed in the repository."""
         if self.source.state is self._state:
@@ -256,6 +263,20 @@ class Board:
     def _draw_now(self) -> None:
         with self._in_order():
             self._draw()
+
+    def _draw_curves_soon(self) -> None:
+        """Draw the curves when the rows are on their way."""
+        if self._doc is None:
+            self._curves.show()
+        elif self._begun and not self._curves_wait:
+            self._curves_wait = True
+            self._doc.add_next_tick_callback(self._draw_curves)
+
+    def _draw_curves(self) -> None:
+        self._curves_wait = False
+        if self.view.tab == RUNS and not self.view.run:
+            with self._in_order():
+                self._curves.show()
 
     @contextlib.contextmanager
     def _in_order(self) -> Iterator[None]:
@@ -284,7 +305,7 @@ class Board:
         if at_runs:
             self._sheet.blocks = []  # else what was looked at last is seen for a moment before the next
             self._draw_table()
-            self._curves.show()
+            self._draw_curves_soon()
             return
         fields, values, picture, blocks = self._content()
         if self._form.fields != fields or self._form.values != values:
