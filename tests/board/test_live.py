@@ -10,7 +10,7 @@ import pytest
 
 from gitlumo import Watcher
 from tests.board.making import TRAININGS
-from tests.board.serving import back, holds, names, tab, tick, until, until_drawn, until_named, wait
+from tests.board.serving import back, holds, names, tab, tick, until, until_drawn, until_named, wait, went
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +54,27 @@ def test_sorting_and_the_address(board, page, visit):
     again = visit(page.url, context=page.context)
     best = Watcher(board.repo).load(columns=["test_name", "metrics.acc"]).sort_values("metrics.acc", ascending=False)
     until_named(again, lambda found: found[:5] == list(best["test_name"])[:5])
+
+
+def test_sorting_by_two_columns(board, page):
+    """The first counts first, also after the browser's history, a rebuilt table and a click with Shift."""
+
+    def best(*keys, ascending):
+        frame = Watcher(board.repo).load(columns=["test_name", *keys]).sort_values([*keys], ascending=ascending)
+        return list(frame["test_name"])
+
+    wanted = best("params.model", "metrics.acc", ascending=[False, True])
+    both = "sort=-params.model&sort=metrics.acc"
+    for more in ("", "&columns=name&columns=params.model&columns=metrics.acc"):
+        went(page, both + more)
+        until_named(page, lambda found: found == wanted)
+        page.wait_for_timeout(300)
+        assert both in page.url
+    went(page, "sort=params.model")
+    until_named(page, lambda found: found != wanted)
+    page.locator(".tabulator-col", has_text="acc").first.click(modifiers=["Shift"])
+    page.wait_for_url("**sort=params.model&sort=metrics.acc")
+    until_named(page, lambda found: found == best("params.model", "metrics.acc", ascending=True))
 
 
 def test_the_filter_its_suggestions_and_its_errors(board, page, visit):

@@ -339,10 +339,10 @@ class Board:
         fields = [{"id": "columns", "label": "columns", "kind": "many", "options": names}]
         values = {"columns": view.columns or [column.name for column in columns]}
         self._chooser.param.update(fields=fields, values=values)
-        sorters = _sorters(view.sort, columns)
-        if self._table.sorters != sorters:
-            self._table.sorters = sorters
         if columns == self._table.shown:
+            sorters = _sorters(view.sort, columns)
+            if self._table.sorters != sorters:
+                self._table.sorters = sorters
             self._table.renew(context.frame)
             self._table.pick(view.picked)
         else:

@@ -1,5 +1,6 @@
-// What panel's table lacks: what comes while it is being built waits until it is, instead of being lost; and of cells
-// that change only these are drawn, not all rows.
+// What panel's table lacks: what comes while it is being built waits until it is, instead of being lost; of cells that
+// change only these are drawn, not all rows; and of several sorters the first stays the first (panel turns them around,
+// in place, each time it hands them on).
 "use strict";
 
 const Table = Bokeh.Models["panel.models.tabulator.DataTabulator"].prototype.default_view.prototype;
@@ -13,6 +14,12 @@ Table.updateOrAddData = function () {
     if (changed.length) row.update(Object.fromEntries(changed));
   }
 };
+Object.defineProperty(Table, "sorters", {
+  get() {
+    const sorters = this.model.sorters.map((each) => ({ ...each, column: each.field }));
+    return sorters.length ? [{ column: "_index", dir: "asc" }, ...sorters] : [];
+  },
+});
 for (const name of ["setData", "setSorters", "updateOrAddData"]) {
   const act = Table[name];
   Table[name] = function () {
