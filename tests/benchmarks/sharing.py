@@ -46,6 +46,9 @@ def _one_run(work: Path, server: HttpServer, quick: bool) -> list[Figure]:
         place.git("clone", "-q", server.url(shared.name), path, cwd=work)
     subprocess.run([*LUMO, "init"], cwd=mine, check=True, capture_output=True)
     place.git("config", "lumo.gitleaks", "false", cwd=mine)  # another program, where it is installed
+    plain = work / "plain"  # a ledger of its own, which git alone pushes
+    place.git("clone", "-q", server.url(_shared(work, "plain", 100).name), plain, cwd=work)
+    subprocess.run([*LUMO, "init"], cwd=plain, check=True, capture_output=True)
     looking = ("env", "GIT_CONFIG_COUNT=1", "GIT_CONFIG_KEY_0=lumo.gitleaks", "GIT_CONFIG_VALUE_0=true")
     subjects = {
         "git lumo push": (lambda: in_child(_record, cwd=mine), process(*LUMO, "push", cwd=mine)),
@@ -54,6 +57,10 @@ def _one_run(work: Path, server: HttpServer, quick: bool) -> list[Figure]:
             process(*looking, *LUMO, "push", cwd=mine),
         ),
         "git push of one commit": (lambda: _commit(theirs), process("git", "push", "-q", "origin", "main", cwd=theirs)),
+        "git push of the same run": (
+            lambda: in_child(_record, cwd=plain),
+            process("git", "push", "-q", "origin", REF, cwd=plain),
+        ),
         "python -c pass": (lambda: None, process(*PYTHON)),
         "git lumo --version": (lambda: None, process(*LUMO, "--version")),
     }
