@@ -14,8 +14,9 @@ from gitlumo.parameters import pairs
 EPILOG = """\
 The command runs in this folder, with this terminal, and its exit status is that of git-lumo run; a signal that kills it
 kills git-lumo, too. (As 'git lumo run', git stands in between: it dies of Ctrl-C at once, and turns a death by a signal
-into a status of 128 and more.) A Python script in it that starts an experiment of gitlumo records this run. Programs in
-any language write metrics into the file $LUMO_METRICS, an object of JSON a line: {"step": 3, "loss": 0.31}.
+into a status of 128 and more.) Where what it wrote could not be passed on, as to a full disk, a status of 0 becomes 1.
+A Python script in it that starts an experiment of gitlumo records this run. Programs in any language write metrics into
+the file $LUMO_METRICS, an object of JSON a line: {"step": 3, "loss": 0.31}.
 """
 
 

@@ -96,7 +96,7 @@ def run(task: Task) -> Outcome:
     handing.forget_runner()
     if is_silent(None):
         ended = streams.run(task.words, {**os.environ, **task.env}, lambda name, data: None, lambda: None)
-        return Outcome(ended.status, None, "", "")
+        return Outcome(ended.whole_status, None, "", "")
     interpreter = Interpreter(python_of(program))
     try:
         exp = _Command(task, program, interpreter)
@@ -215,6 +215,8 @@ class _Command(Experiment):
             raise
         finally:
             file.close()
+        if ended.unwritten:
+            self._warn(f"{self.label}: what the command wrote did not all get where it belongs: {ended.unwritten}")
         if file.bad:
             self._warn(f"{self.label}: {file.bad} lines in ${VARIABLE} are no metrics; see 'git lumo run --help'")
         with self._safely("Register"):
@@ -225,11 +227,11 @@ class _Command(Experiment):
             heir = adopting.hand_over(self.ledger, self.uid)
             if heir:
                 self._leave_to(heir)
-                return ended.status
+                return ended.whole_status
         if is_whole:
             self._catch_up()
         self._end_with(ended)
-        return ended.status
+        return ended.whole_status
 
     def _spawned(self, pid: int) -> None:
         if self._task.spawned:

@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from resource import RUSAGE_SELF, getrusage, struct_rusage
 
 from gitlumo import machine
@@ -43,12 +43,19 @@ class Ended:
         seconds: How long it ran.
         usage: What it and the children that it waited for have used (getrusage(2)).
         least: What its greatest resident set counts at least, as in ``usage``: what this program had when it began.
+        unwritten: Why not all that it has said is where it belongs; empty: it is.
     """
 
     status: int
     seconds: float
     usage: struct_rusage
     least: int
+    unwritten: str = ""
+
+    @property
+    def whole_status(self) -> int:
+        """The command's status; where it is 0, but what it has said was lost on the way, 1 as it would have ended."""
+        return self.status or bool(self.unwritten)
 
     @property
     def peak_memory(self) -> int | None:
@@ -71,7 +78,8 @@ class _Channel:
     targets: list[int]
     out: int
     is_terminal: bool
-    closed: bool = field(default=False)
+    closed: bool = False
+    trouble: str = ""
 
 
 def run(
@@ -313,7 +321,7 @@ def _read_along(
                 print("gitlumo: the command has ended; a process that it left may still write here", file=out)
     for channel in by_source.values():  # what it had written
         _copy(channel, record)
-    return ended
+    return replace(ended, unwritten=next((channel.trouble for channel in channels if channel.trouble), ""))
 
 
 def _reap(pid: int, started: float, least: int) -> Ended | None:
@@ -358,6 +366,8 @@ def _copy(channel: _Channel, record: Callable[[str, bytes], None]) -> bool:
             _write(channel.out, data)
         except BrokenPipeError:
             is_open = False
+        except OSError as error:  # a full disk: the command goes on, and what it says is recorded
+            channel.trouble = error.strerror or str(error)
     if not is_open:
         os.close(channel.source)  # so that the command's next write fails as ours did
         channel.closed = True
@@ -373,7 +383,3 @@ def _write(fd: int, data: bytes) -> None:
             poll = select.poll()  # select(2) takes no descriptor above 1023
             poll.register(fd, select.POLLOUT)
             poll.poll()
-        except OSError as error:  # a full disk: the command goes on, and what it says is recorded
-            if error.errno in (errno.EPIPE, errno.EINTR):
-                raise
-            return

@@ -165,6 +165,15 @@ def test_a_target_that_is_full_does_not_stop_the_command(repo, lumo_run, runs):
         done = lumo_run("sh", "-c", "echo said; touch ran; exit 5", stdout=full)
     assert (done.returncode, Path("ran").exists()) == (5, True)
     assert text_of(runs()["sh"]) == b"said\n"
+    warning = b"did not all get where it belongs: No space left on device\n"
+    assert warning in done.stderr
+    with open("/dev/full", "wb") as full:  # a shell would go on after it, as if a file were whole
+        done = lumo_run("echo", "said", stdout=full)
+    assert (done.returncode, warning in done.stderr) == (1, True)
+    assert runs()["echo"].end_code == 0
+    with open("/dev/full", "wb") as full:
+        done = lumo_run("echo", "said", stdout=full, env={"LUMO_DISABLED": "1"})
+    assert done.returncode == 1
 
 
 def test_no_space_for_the_recording(repo, lumo_run, runs, nothing_left):
