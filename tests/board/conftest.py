@@ -126,7 +126,7 @@ class Visits:
             self._opened.append(context)
         page, troubles = context.new_page(), self.troubles
         self._opened.append(page)
-        page.set_default_timeout(30_000)
+        page.set_default_timeout(60_000)  # on a machine that is busy with other tests
         page.on("console", lambda said: troubles.append(said.text) if _complains(said) else None)
         page.on("pageerror", lambda error: troubles.append(str(error)))
         page.on("dialog", lambda dialog: (troubles.append(f"a dialog: {dialog.message}"), dialog.dismiss()))

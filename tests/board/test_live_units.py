@@ -7,12 +7,14 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
+from bokeh.document import Document
 from bokeh.events import DocumentReady
 from panel.models.esm import ReactiveESM
 
 from gitlumo import SimpleExperiment, Watcher
 from gitlumo.board import histories, looks, palette, tabling
 from gitlumo.board.app.application import application
+from gitlumo.board.app.board import Board
 from gitlumo.board.app.context import by_uid
 from gitlumo.board.app.framesource import FrameSource
 from gitlumo.board.app.plot import MOST, Series, _data, smoothed
@@ -130,6 +132,20 @@ def test_a_page_moves_from_when_it_has_its_document(repo):
     with SimpleExperiment("digits"):
         assert board.poll()
     assert len(doc.session_callbacks) == 1
+
+
+def test_a_drawing_that_fails_leaves_the_page_as_able_as_before(repo, monkeypatch):
+    doc, board = Document(), source()
+    shown = Board(board, doc=doc)
+    with monkeypatch.context() as patch:
+        patch.setattr(shown, "_look", lambda: 1 / 0)
+        with SimpleExperiment("digits"):
+            board.poll()
+        with pytest.raises(ZeroDivisionError):
+            shown.moved()
+    assert (doc.callbacks.hold_value, doc.models._freeze_count) == (None, 0)
+    shown.moved()
+    assert len(shown.context.frame) == 1
 
 
 def test_a_frame_with_columns_of_the_users_own(repo):

@@ -288,12 +288,16 @@ class Board:
         if self._doc is None:
             yield
             return
+        failed: Exception | None = None
         self._doc.hold("collect")
-        try:
-            with self._doc.models.freeze():  # else all of them are gone through with each figure
+        with self._doc.models.freeze():  # else all are gone through with each figure; after an exception they stay so
+            try:
                 yield
-        finally:
-            self._doc.unhold()
+            except Exception as error:
+                failed = error
+        self._doc.unhold()
+        if failed is not None:
+            raise failed
 
     def _draw(self) -> None:
         """Draw what is looked at, and only that."""
