@@ -367,7 +367,8 @@ def _copy(channel: _Channel, record: Callable[[str, bytes], None]) -> bool:
         except BrokenPipeError:
             is_open = False
         except OSError as error:  # a full disk: the command goes on, and what it says is recorded
-            channel.trouble = error.strerror or str(error)
+            if not channel.is_terminal:  # one that is gone has no reader that could miss something
+                channel.trouble = error.strerror or str(error)
     if not is_open:
         os.close(channel.source)  # so that the command's next write fails as ours did
         channel.closed = True

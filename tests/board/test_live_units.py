@@ -17,7 +17,7 @@ from gitlumo.board.app.application import application
 from gitlumo.board.app.board import Board
 from gitlumo.board.app.context import by_uid
 from gitlumo.board.app.framesource import FrameSource
-from gitlumo.board.app.plot import MOST, Series, _data, smoothed
+from gitlumo.board.app.plot import MOST, Plot, Series, _data, smoothed
 from gitlumo.board.app.view import View
 from gitlumo.board.live import Source
 from gitlumo.config import read_settings
@@ -146,6 +146,22 @@ def test_a_drawing_that_fails_leaves_the_page_as_able_as_before(repo, monkeypatc
     assert (doc.callbacks.hold_value, doc.models._freeze_count) == (None, 0)
     shown.moved()
     assert len(shown.context.frame) == 1
+
+
+def test_what_a_page_has_is_not_sent_again():
+    plot = Plot("loss", None, False, "step", logx=False, logy=False)
+    x = np.arange(10_000.0)
+    plot.put("a", "a", "#000000", Series(x, np.sin(x)), 0.0)
+    plot.show()
+    line, sent = plot.lines["a"], []
+    line.source.on_change("data", lambda attribute, old, new: sent.append(len(new["x"])))
+    plot.zoom(-200.0, 10_200.0, 0.0)  # as when a page says which range it shows
+    assert sent == []
+    for _ in range(2):
+        plot.zoom(100.0, 299.0, 0.0)
+    assert sent == [202], "all of it, and one on each side"
+    plot.zoom(-200.0, 10_200.0, 0.0)
+    assert sent == [202, MOST]
 
 
 def test_a_frame_with_columns_of_the_users_own(repo):
