@@ -91,3 +91,8 @@ class StateError(LumoError, RuntimeError):
 
 class LumoWarning(UserWarning):
     """What went wrong around a run without stopping it."""
+
+
+def in_words(error: BaseException) -> str:
+    """What an error says; of one that is neither ours nor the system's its type, too."""
+    return str(error) if isinstance(error, (LumoError, OSError)) else f"{type(error).__name__}: {error}"

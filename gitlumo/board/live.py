@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from gitlumo.beginning import roots
 from gitlumo.board import facts
 from gitlumo.board.histories import Curves, Tail, curves_of
-from gitlumo.errors import LumoError, NoSuchRun
+from gitlumo.errors import LumoError, NoSuchRun, in_words
 from gitlumo.expression import parse
 from gitlumo.frames import Frames
 from gitlumo.home import Home
@@ -125,8 +125,7 @@ class Source:
                     return False
                 self.state = self._look()
             except Exception as error:  # whatever it is, the next look may be well, and pages must hear of it
-                said = str(error) if isinstance(error, LumoError | OSError) else f"{type(error).__name__}: {error}"
-                self.state = State(before.frame, before.live, said)
+                self.state = State(before.frame, before.live, in_words(error))
         for tell in list(self._listeners):
             tell()
         return True

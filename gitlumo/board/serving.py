@@ -25,7 +25,7 @@ from tornado.websocket import WebSocketClosedError
 from gitlumo.board import gate, looks
 from gitlumo.board.firstpage import First, first, title_of
 from gitlumo.board.looks import WEB
-from gitlumo.errors import LumoError, UsageError
+from gitlumo.errors import LumoError, UsageError, in_words
 from gitlumo.home import Home
 
 if TYPE_CHECKING:
@@ -128,8 +128,7 @@ class Server:
             application, self.image = self._build()
             self._loop.add_callback(self._install, application)
         except Exception as error:
-            said = str(error) if isinstance(error, LumoError) else f"{type(error).__name__}: {error}"
-            self._loop.add_callback(self._fail, said)
+            self._loop.add_callback(self._fail, in_words(error))
 
     def _fail(self, said: str) -> None:
         self._failed = said

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from gitlumo.cli.hooking import PRE_PUSH, PRE_RECEIVE
 from gitlumo.cli.terminal import printable
-from gitlumo.errors import LumoError
+from gitlumo.errors import LumoError, in_words
 
 if TYPE_CHECKING:
     from gitlumo.home import Home
@@ -40,7 +40,7 @@ def _pre_push(words: list[str]) -> int:
     try:
         said = _share(words[0] if words else "", [refs for refs in pushed if len(refs) == 4])
     except Exception as error:
-        what = str(error) if isinstance(error, (LumoError, OSError)) else f"{type(error).__name__}: {error}"
+        what = in_words(error)
         said = [f"the runs were not shared: {what}", "your own push goes on; 'git lumo push' shares them"]
     for line in said:
         print(f"gitlumo: {printable(line, newlines=True)}", file=sys.stderr)

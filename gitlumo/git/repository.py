@@ -255,7 +255,7 @@ class Repository:
 
     def again(self) -> Repository:
         """The same repository with engines of its own, for another thread."""
-        other = Repository(self.location)
+        other = Repository(self.location, self._quarantine)
         other.config = self.config
         return other
 

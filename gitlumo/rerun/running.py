@@ -96,7 +96,7 @@ def run(task: Task) -> Outcome:
     handing.forget_runner()
     if is_silent(None):
         ended = streams.run(task.words, {**os.environ, **task.env}, lambda name, data: None, lambda: None)
-        return Outcome(ended.whole_status, None, "", "")
+        return Outcome(ended.told_status, None, "", "")
     interpreter = Interpreter(python_of(program))
     try:
         exp = _Command(task, program, interpreter)
@@ -227,11 +227,11 @@ class _Command(Experiment):
             heir = adopting.hand_over(self.ledger, self.uid)
             if heir:
                 self._leave_to(heir)
-                return ended.whole_status
+                return ended.told_status
         if is_whole:
             self._catch_up()
         self._end_with(ended)
-        return ended.whole_status
+        return ended.told_status
 
     def _spawned(self, pid: int) -> None:
         if self._task.spawned:

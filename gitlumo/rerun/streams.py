@@ -53,9 +53,9 @@ class Ended:
     unwritten: str = ""
 
     @property
-    def whole_status(self) -> int:
-        """The command's status; where it is 0, but what it has said was lost on the way, 1 as it would have ended."""
-        return self.status or bool(self.unwritten)
+    def told_status(self) -> int:
+        """What who waits for the command is told: its status; 1 where that is 0, but not all is where it belongs."""
+        return 1 if self.unwritten and not self.status else self.status
 
     @property
     def peak_memory(self) -> int | None:

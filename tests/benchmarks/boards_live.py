@@ -151,12 +151,14 @@ def _moving(browser: Any, repo: Path, seconds: float) -> tuple[float, str, str, 
     idle = busy()
     command = [sys.executable, "-c", f"from tests.benchmarks.boards_live import training; training({seconds + 60})"]
     runs = [subprocess.Popen(command, cwd=repo, stderr=subprocess.DEVNULL) for _ in range(LIVE)]
-    page.locator(".live", has_text=f"{LIVE} running").wait_for(timeout=60_000)
-    page.wait_for_timeout(3000)
-    moving = busy()
-    for run in runs:
-        run.terminate()
-        run.wait()
+    try:
+        page.locator(".live", has_text=f"{LIVE} running").wait_for(timeout=60_000)
+        page.wait_for_timeout(3000)
+        moving = busy()
+    finally:
+        for run in runs:
+            run.terminate()
+            run.wait()
     page.context.close()
     board.stop()
     return moving, "% of a core", "without live runs", idle
